@@ -1,0 +1,37 @@
+//go:build patched
+
+package integration
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Without a proxy the patched build gives the bytes of the stock one, in both of Ollama's engines.
+func TestSameBytesAsStock(t *testing.T) {
+	for _, engine := range []struct {
+		name        string
+		stock, ours *server
+		questions   []string
+	}{
+		{"go engine", stock(t), patched(t), questions},
+		{"default engine", stockDefault(t), usersServer(t), questions[:5]},
+	} {
+		t.Run(engine.name, func(t *testing.T) {
+			for i, q := range engine.questions {
+				for _, options := range []map[string]any{
+					{"temperature": 0, "num_predict": 24},
+					{"seed": 40 + i, "num_predict": 24},
+				} {
+					request := func() map[string]any { return map[string]any{"prompt": q, "options": options, "logprobs": true} }
+					want, got := engine.stock.generate(t, request()), engine.ours.generate(t, request())
+					want.EvalDuration, got.EvalDuration = 0, 0
+					if d := cmp.Diff(want, got); d != "" {
+						t.Errorf("%q with %v: stock −, patched +\n%s", q, options, d)
+					}
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,67 @@
+package sampler
+
+import (
+	"math"
+	"slices"
+)
+
+// A key packs a token and its logit so that ascending keys are the pool's
+// order: descending logit, then ascending token id. The logit's bits are in the
+// upper half, the id in the lower.
+func key(token int, logit float32) uint64 {
+	if logit == 0 {
+		logit = 0 // -0 equals 0 and ties with it
+	}
+	b := math.Float32bits(logit)
+	// Positive floats order as their bits do, negative ones in reverse.
+	return uint64(b^(^uint32(int32(b)>>31)&math.MaxInt32))<<32 | uint64(uint32(token))
+}
+
+func keyToken(k uint64) int32 { return int32(uint32(k)) }
+
+func keyLogit(k uint64) float32 {
+	b := uint32(k >> 32)
+	return math.Float32frombits(b ^ (^uint32(int32(b)>>31) & math.MaxInt32))
+}
+
+// radixMin is the number of keys from which the radix sort is the faster one.
+const radixMin = 512
+
+// sortKeys sorts the pool's keys. Keys of equal logit must already be in order
+// of their ids, as they are when collected from the logits.
+func (p *Pool) sortKeys() {
+	if len(p.keys) < radixMin {
+		slices.Sort(p.keys)
+		return
+	}
+	p.radixSort()
+}
+
+// radixSort sorts by the upper halves of the keys, least significant digit
+// first and stable, in three passes of 11, 11 and 10 bits.
+func (p *Pool) radixSort() {
+	const bits, mask = 11, 1<<11 - 1
+	var counts [3][1 << bits]uint32
+	for _, k := range p.keys {
+		counts[0][k>>32&mask]++
+		counts[1][k>>(32+bits)&mask]++
+		counts[2][k>>(32+2*bits)]++
+	}
+	p.spare = slices.Grow(p.spare[:0], len(p.keys))[:len(p.keys)]
+	for pass := range counts {
+		at, shift := &counts[pass], 32+pass*bits
+		if at[p.keys[0]>>shift&mask] == uint32(len(p.keys)) {
+			continue // one digit for all: already in order
+		}
+		var start uint32
+		for digit, n := range at {
+			at[digit], start = start, start+n
+		}
+		for _, k := range p.keys {
+			digit := k >> shift & mask
+			p.spare[at[digit]] = k
+			at[digit]++
+		}
+		p.keys, p.spare = p.spare, p.keys
+	}
+}

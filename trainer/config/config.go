@@ -1,0 +1,162 @@
+package config
+
+import (
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/sampler"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
+)
+
+// Config is the whole configuration of a run. The tag doc is the help text of
+// the flag and the comment in the saved file; the fields of other packages have
+// theirs in this package's borrowed table. Start from [Default] or [Load].
+type Config struct {
+	Name      string  `mapstructure:"name" doc:"name of the exported model, and of the run folder if run is empty"`
+	Seed      uint64  `mapstructure:"seed" doc:"seed of weights, minibatches, replies and intervals"`
+	Run       string  `mapstructure:"run" doc:"run folder; empty: runs/<name>"`
+	Model     string  `mapstructure:"model" doc:"the frozen LLM, by its Ollama name"`
+	ModelFile string  `mapstructure:"model_file" doc:"GGUF file to create model from where the server lacks it and cannot pull it; empty: none"`
+	Ollama    Ollama  `mapstructure:"ollama"`
+	Prompts   Prompts `mapstructure:"prompts"`
+	Proxy     Proxy   `mapstructure:"proxy"`
+	// Reward has no default: what to train for is for the user to say.
+	Reward        reward.Spec `mapstructure:"reward"`
+	Dense         bool        `mapstructure:"dense" doc:"pay each token the change of the reward it makes, instead of all at the end; not with http rewards"`
+	RejectionCost float64     `mapstructure:"rejection_cost" doc:"reward taken away for each rejection; 0: none"`
+	Episodes      int         `mapstructure:"episodes" doc:"replies to train on; a multiple of batch_size"`
+	BatchSize     int         `mapstructure:"batch_size" doc:"replies for each update"`
+	Tokens        int         `mapstructure:"tokens" doc:"longest reply, in tokens (Ollama's num_predict)"`
+	// PPO has three fields that are no knobs of their own: see [Config.Complete].
+	PPO  ppo.Options `mapstructure:"ppo"`
+	Eval Eval        `mapstructure:"eval"`
+}
+
+// Ollama says where the LLM runs.
+type Ollama struct {
+	Host          string        `mapstructure:"host" doc:"address of a running patched server; empty: OLLAMA_HOST, or else start binary on a free loopback port"`
+	Binary        string        `mapstructure:"binary" doc:"the patched ollama to start"`
+	Store         string        `mapstructure:"store" doc:"model store of a started server"`
+	Parallel      int           `mapstructure:"parallel" doc:"replies generated at once"`
+	ContextLength int           `mapstructure:"context_length" doc:"tokens of prompt and reply that fit one of the parallel slots"`
+	Timeout       time.Duration `mapstructure:"timeout" doc:"longest wait for one reply, such as 90s or 5m"`
+}
+
+// Prompts says which prompts to train on, to choose the checkpoint by, and to
+// hold out.
+type Prompts struct {
+	prompts.Options `mapstructure:",squash"`
+	Validation      int `mapstructure:"validation" doc:"training prompts set aside to choose the checkpoint by"`
+}
+
+// Proxy is the network, and the pool of candidates that it is trained in.
+type Proxy struct {
+	Features      proxy.Features   `mapstructure:"features" doc:"what the proxy sees: prefix (no extra forward passes) or lookahead (the paper's, one more for each rejection)"`
+	HiddenSizes   []int            `mapstructure:"hidden_sizes" doc:"sizes of the hidden layers, of the actor and of the critic; the paper has 2048"`
+	Activation    proxy.Activation `mapstructure:"activation" doc:"function between layers: relu, tanh or silu"`
+	PT            float64          `mapstructure:"p_t" doc:"the paper's p_t: no more rejections once the mean probability of the candidates left is at most this; 0: until one is left"`
+	Temperature   float64          `mapstructure:"temperature" doc:"temperature of the candidate pool"`
+	TopP          float64          `mapstructure:"top_p" doc:"probability mass of the candidate pool; 1: all"`
+	MinP          float64          `mapstructure:"min_p" doc:"least probability of a candidate as a share of the first one's; 0: any"`
+	TopK          int              `mapstructure:"top_k" doc:"largest number of candidates; 0: any, without which p_t does not mean what it does in the paper"`
+	MaxRejections int              `mapstructure:"max_rejections" doc:"largest number of rejections for each token; 0: any"`
+	Cutoff        float64          `mapstructure:"cutoff" doc:"a served proxy accepts from this pi(accept) on"`
+}
+
+// Eval says how often and how thoroughly to look at the proxy.
+type Eval struct {
+	Every              int     `mapstructure:"every" doc:"episodes between validations; 0: only at the end"`
+	MaxPerplexityRatio float64 `mapstructure:"max_perplexity_ratio" doc:"a checkpoint whose replies have more than this times the perplexity of greedy ones is not chosen; 0: no limit"`
+	BootstrapSamples   int     `mapstructure:"bootstrap_samples" doc:"resamples for 95 % intervals"`
+	Prompts            int     `mapstructure:"prompts" doc:"held-out prompts to evaluate on; 0: all"`
+}
+
+// Default returns the settings that learnt best in trials on a small model, with
+// the paper's hidden size. They are valid but for the reward, which has none.
+func Default() Config {
+	pool := sampler.DefaultOptions()
+	algorithm := ppo.DefaultOptions()
+	return Config{
+		Name:      "proxy",
+		Seed:      1,
+		Model:     "smollm2:135m",
+		ModelFile: ".cache/models/SmolLM2-135M-Instruct.Q4_1.gguf",
+		Ollama: Ollama{
+			Binary:        "bin/ollama",
+			Store:         ".cache/ollama",
+			Parallel:      32,
+			ContextLength: 512,
+			Timeout:       5 * time.Minute,
+		},
+		Prompts: Prompts{
+			Options: prompts.Options{
+				Path:          "configs/prompts.jsonl",
+				MaxCharacters: 1000,
+				Seed:          1,
+				HoldOut:       96,
+			},
+			Validation: 32,
+		},
+		Proxy: Proxy{
+			Features:      proxy.Prefix,
+			HiddenSizes:   algorithm.HiddenSizes,
+			Activation:    algorithm.Activation,
+			PT:            pool.PT,
+			Temperature:   pool.Temperature,
+			TopP:          pool.TopP,
+			MinP:          pool.MinP,
+			TopK:          pool.TopK,
+			MaxRejections: pool.MaxRejections,
+			Cutoff:        proxy.DefaultCutoff,
+		},
+		Dense:         true,
+		RejectionCost: 0.01,
+		Episodes:      384,
+		BatchSize:     64,
+		Tokens:        44,
+		PPO:           algorithm,
+		Eval: Eval{
+			Every:              128,
+			MaxPerplexityRatio: 1.5,
+			BootstrapSamples:   10000,
+		},
+	}.Complete()
+}
+
+// derived are the fields of ppo.Options that are no knobs: [Config.Complete]
+// sets them from others.
+var derived = []string{"ppo.hidden_sizes", "ppo.activation", "ppo.seed"}
+
+// Complete returns c with the fields of PPO that follow from others: hidden
+// sizes and activation from Proxy, and the seed. Load and Default have done it;
+// call it after changing one of those in code.
+func (c Config) Complete() Config {
+	c.PPO.HiddenSizes = slices.Clone(c.Proxy.HiddenSizes)
+	c.PPO.Activation = c.Proxy.Activation
+	c.PPO.Seed = c.Seed
+	return c
+}
+
+// RunFolder returns the run folder: Run, or runs/<name>.
+func (c Config) RunFolder() string {
+	if c.Run != "" {
+		return c.Run
+	}
+	return filepath.Join("runs", c.Name)
+}
+
+// Pool returns the candidate pool as the sampler takes it.
+func (p Proxy) Pool() sampler.Options {
+	return sampler.Options{
+		Temperature:   p.Temperature,
+		TopK:          p.TopK,
+		TopP:          p.TopP,
+		MinP:          p.MinP,
+		PT:            p.PT,
+		MaxRejections: p.MaxRejections,
+	}
+}

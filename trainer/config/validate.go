@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
+)
+
+// problem is one thing that is wrong. It begins with the dotted key.
+type problem string
+
+func (p problem) Error() string { return string(p) }
+
+// key returns the key that the problem begins with, without what follows in
+// brackets.
+func (p problem) key() string {
+	end := strings.IndexAny(string(p), " :[")
+	if end < 0 {
+		return string(p)
+	}
+	return string(p[:end])
+}
+
+// Validate returns an error that lists every knob that no run can have: its
+// dotted name, its value and what is wanted.
+func (c Config) Validate() error {
+	var errs []error
+	for _, p := range c.problems() {
+		errs = append(errs, fmt.Errorf("config: %w", p))
+	}
+	return errors.Join(errs...)
+}
+
+// problems lists them in the order of the struct.
+func (c Config) problems() []problem {
+	return slices.Concat(c.checkRun(), c.Ollama.check(c.Tokens), c.checkPrompts(),
+		c.Proxy.check(), c.checkReward(), c.checkTraining(), c.Eval.check())
+}
+
+// checks collects problems.
+type checks []problem
+
+// want adds a problem unless ok.
+func (cs *checks) want(ok bool, key string, value any, want string) {
+	if !ok {
+		*cs = append(*cs, problem(fmt.Sprintf("%s is %v, want %s", key, value, want)))
+	}
+}
+
+// borrowedError adds what the Validate of another package says. Its text begins
+// with the name of the package and a field, which make the dotted key.
+func (cs *checks) borrowedError(err error, prefix, section string) {
+	if err != nil {
+		*cs = append(*cs, problem(section+"."+strings.TrimPrefix(err.Error(), prefix)))
+	}
+}
+
+func finite(x float64) bool { return math.Abs(x) <= math.MaxFloat64 } // false of NaN
+
+func unit(x float64) bool { return x >= 0 && x <= 1 }
+
+// modelName is what both Ollama and file systems take as a name.
+var modelName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}$`)
+
+func (c Config) checkRun() (cs checks) {
+	cs.want(modelName.MatchString(c.Name), "name", fmt.Sprintf("%q", c.Name),
+		"1 to 80 letters, digits, dots, hyphens and underscores, the first a letter, a digit or an underscore")
+	cs.want(c.Model != "", "model", `""`, "the name of a model, such as smollm2:135m")
+	return cs
+}
+
+func (o Ollama) check(tokens int) (cs checks) {
+	cs.want(!strings.ContainsAny(o.Host, " ,"), "ollama.host", fmt.Sprintf("%q", o.Host), "one address, such as 127.0.0.1:11434")
+	cs.want(o.Host != "" || o.Binary != "", "ollama.binary", `""`, "the ollama to start, or set ollama.host")
+	cs.want(o.Host != "" || o.Store != "", "ollama.store", `""`, "a folder for models, or set ollama.host")
+	cs.want(o.Parallel >= 1, "ollama.parallel", o.Parallel, "1 or more")
+	cs.want(o.ContextLength > tokens, "ollama.context_length", o.ContextLength,
+		fmt.Sprintf("room for the prompt and %d tokens of reply", tokens))
+	cs.want(o.Timeout > 0, "ollama.timeout", o.Timeout, "more than 0")
+	return cs
+}
+
+func (c Config) checkPrompts() (cs checks) {
+	cs.borrowedError(c.Prompts.Options.Validate(), "prompts: ", "prompts")
+	cs.want(c.Prompts.Validation >= 0, "prompts.validation", c.Prompts.Validation, "0 or more")
+	cs.want(c.Prompts.Validation != 0 || c.Eval.Every == 0, "prompts.validation", c.Prompts.Validation,
+		"1 or more, since eval.every asks for validations")
+	return cs
+}
+
+func (p Proxy) check() (cs checks) {
+	cs.want(p.Features == proxy.Prefix || p.Features == proxy.Lookahead, "proxy.features",
+		fmt.Sprintf("%q", p.Features), "prefix or lookahead")
+	for i, n := range p.HiddenSizes {
+		cs.want(n >= 1, fmt.Sprintf("proxy.hidden_sizes[%d]", i), n, "1 or more")
+	}
+	cs.want(slices.Contains([]proxy.Activation{proxy.ReLU, proxy.Tanh, proxy.SiLU}, p.Activation),
+		"proxy.activation", fmt.Sprintf("%q", p.Activation), "relu, tanh or silu")
+	cs.want(unit(p.PT), "proxy.p_t", p.PT, "0 (any) to 1")
+	cs.want(p.Temperature >= 0 && finite(p.Temperature), "proxy.temperature", p.Temperature, "0 or more")
+	cs.want(unit(p.TopP), "proxy.top_p", p.TopP, "0 to 1 (off)")
+	cs.want(unit(p.MinP), "proxy.min_p", p.MinP, "0 (off) to 1")
+	cs.want(p.TopK >= 0, "proxy.top_k", p.TopK, "0 (off) or more")
+	cs.want(p.MaxRejections >= 0, "proxy.max_rejections", p.MaxRejections, "0 (no bound) or more")
+	cs.want(unit(p.Cutoff), "proxy.cutoff", p.Cutoff, "0 to 1")
+	return cs
+}
+
+func (c Config) checkReward() (cs checks) {
+	if c.Reward.Type == "" {
+		return checks{"reward.type is \"\", want what to train for: vader, regexp, length, http or sum"}
+	}
+	cs.borrowedError(c.Reward.Validate(), "reward: ", "reward")
+	cs.want(!c.Dense || !asksServer(c.Reward), "dense", c.Dense, "false, since an http reward has no score on part of a reply")
+	cs.want(c.RejectionCost >= 0 && finite(c.RejectionCost), "rejection_cost", c.RejectionCost, "0 or more")
+	return cs
+}
+
+func asksServer(s reward.Spec) bool {
+	return s.Type == reward.TypeHTTP || slices.ContainsFunc(s.Terms, asksServer)
+}
+
+func (c Config) checkTraining() (cs checks) {
+	cs.want(c.Episodes >= 1, "episodes", c.Episodes, "1 or more")
+	cs.want(c.BatchSize >= 1, "batch_size", c.BatchSize, "1 or more")
+	if c.Episodes >= 1 && c.BatchSize >= 1 {
+		cs.want(c.Episodes%c.BatchSize == 0, "episodes", c.Episodes,
+			fmt.Sprintf("a multiple of batch_size, such as %d", (c.Episodes/c.BatchSize+1)*c.BatchSize))
+	}
+	cs.want(c.Tokens >= 1, "tokens", c.Tokens, "1 or more")
+	// Sizes and activation have been looked at under the names that users know.
+	algorithm := Default().PPO
+	own := c.PPO
+	own.HiddenSizes, own.Activation = algorithm.HiddenSizes, algorithm.Activation
+	cs.borrowedError(own.Validate(), "ppo: option ", "ppo")
+	done := c.Complete().PPO
+	cs.want(slices.Equal(c.PPO.HiddenSizes, done.HiddenSizes) && c.PPO.Activation == done.Activation && c.PPO.Seed == done.Seed,
+		"ppo", "not what proxy and seed say", "Complete to have been called")
+	return cs
+}
+
+func (e Eval) check() (cs checks) {
+	cs.want(e.Every >= 0, "eval.every", e.Every, "0 (only at the end) or more")
+	cs.want(e.MaxPerplexityRatio == 0 || (e.MaxPerplexityRatio >= 1 && finite(e.MaxPerplexityRatio)),
+		"eval.max_perplexity_ratio", e.MaxPerplexityRatio, "0 (no limit), or 1 or more")
+	cs.want(e.BootstrapSamples >= 1, "eval.bootstrap_samples", e.BootstrapSamples, "1 or more")
+	cs.want(e.Prompts >= 0, "eval.prompts", e.Prompts, "0 (all) or more")
+	return cs
+}

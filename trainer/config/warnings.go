@@ -1,0 +1,56 @@
+package config
+
+import (
+	"fmt"
+	"math"
+)
+
+// smallVocabulary is about the number of tokens of the smallest vocabularies in
+// use (Llama 2's).
+const smallVocabulary = 32000
+
+// manyCandidates is a pool size that is common where the LLM is unsure: p_t
+// should leave a choice there.
+const manyCandidates = 10
+
+// Warnings says, in sentences for the user, where a valid configuration leaves
+// the proxy nothing or little to decide. The mean probability of n untouched
+// candidates is 1/n, and no rejection is allowed where that is p_t or less: so
+// p_t decides up to which n there is a choice (the paper's section 3.1).
+func (c Config) Warnings() []string {
+	if w := c.Proxy.noChoice(); w != "" {
+		return []string{w}
+	}
+	if p := c.Proxy; p.PT >= 1.0/manyCandidates {
+		return []string{fmt.Sprintf(
+			"proxy.p_t %v leaves no choice where the pool has %.0f candidates or more, and these are the positions where there is most to choose; 0.01 leaves it up to 100",
+			p.PT, math.Ceil(1/p.PT))}
+	}
+	return nil
+}
+
+// noChoice returns a warning if no rejection is possible at any position.
+func (p Proxy) noChoice() string {
+	const off = "the proxy is never asked: "
+	switch {
+	case p.Temperature == 0:
+		return off + "proxy.temperature 0 leaves one candidate; 0.8 is usual"
+	case p.TopK == 1:
+		return off + "proxy.top_k 1 leaves one candidate; set it to 0"
+	case p.TopP <= 0:
+		return off + "proxy.top_p 0 leaves one candidate; 0.9 is usual"
+	case p.MinP >= 1:
+		return off + "proxy.min_p 1 leaves the first candidate only; 0 is usual"
+	case p.PT >= 0.5:
+		return off + fmt.Sprintf("with proxy.p_t %v not even the first of two candidates may be rejected; 0.01 is usual", p.PT)
+	case p.TopP < 1 || p.MinP > 0 || p.PT == 0:
+		return ""
+	case p.TopK > 0 && p.PT*float64(p.TopK) >= 1:
+		return off + fmt.Sprintf("with proxy.top_p 1 there are always proxy.top_k %d candidates, whose mean probability %.2g is not above proxy.p_t %v; set top_k to 0 and top_p to 0.9, or lower p_t",
+			p.TopK, 1/float64(p.TopK), p.PT)
+	case p.TopK == 0 && p.PT*smallVocabulary >= 1:
+		return off + fmt.Sprintf("with proxy.top_p 1 and top_k 0 the whole vocabulary is in the pool, whose mean probability is below proxy.p_t %v; set top_p to 0.9",
+			p.PT)
+	}
+	return ""
+}

@@ -1,0 +1,143 @@
+package env
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
+)
+
+// Request is one reply asked for.
+type Request struct {
+	Model   string
+	Prompt  prompts.Prompt
+	Options map[string]any // Ollama's
+	// LogProbs asks for the base model's log-probability of every token.
+	LogProbs bool
+}
+
+// Reply is one answer of the LLM.
+type Reply struct {
+	Prompt     prompts.Prompt
+	Text       string
+	DoneReason string // stop or length
+	// Tokens is the reply's length, an end-of-sequence token included.
+	Tokens int
+	// Duration is the time that the tokens took, without the prompt.
+	Duration time.Duration
+	// Proxy is nil for a reply without one.
+	Proxy     *wire.Stats
+	Decisions []wire.Decision
+	// LogProbs are natural logarithms, of every token of the text under the base model at temperature 1.
+	LogProbs []float64
+}
+
+// NLL is the mean negative log-likelihood of the reply's tokens under the base model, in nats, and the number of tokens.
+func (r *Reply) NLL() (mean float64, tokens int) {
+	for _, p := range r.LogProbs {
+		mean -= p
+	}
+	if n := len(r.LogProbs); n > 0 {
+		mean /= float64(n)
+	}
+	return mean, len(r.LogProbs)
+}
+
+// Perplexity is that of all replies' tokens together under the base model.
+func Perplexity(replies []Reply) float64 {
+	var sum float64
+	var n int
+	for i := range replies {
+		mean, tokens := replies[i].NLL()
+		sum += mean * float64(tokens)
+		n += tokens
+	}
+	if n == 0 {
+		return math.NaN()
+	}
+	return math.Exp(sum / float64(n))
+}
+
+// Chat asks for one reply. A reply that the server cut off (it does when one token repeats 30 times) is an error.
+func (c *Client) Chat(ctx context.Context, r Request) (Reply, error) {
+	in := map[string]any{
+		"model":    r.Model,
+		"messages": r.Prompt.Chat(),
+		"stream":   false,
+		"options":  r.Options,
+	}
+	if r.LogProbs {
+		in["logprobs"] = true
+	}
+	var out struct {
+		Message      struct{ Content string }
+		Done         bool
+		DoneReason   string          `json:"done_reason"`
+		EvalCount    int             `json:"eval_count"`
+		EvalDuration time.Duration   `json:"eval_duration"`
+		Proxy        *wire.Stats     `json:"proxy"`
+		Decisions    []wire.Decision `json:"decisions"`
+		LogProbs     []struct {
+			LogProb float64 `json:"logprob"`
+		} `json:"logprobs"`
+	}
+	if err := c.post(ctx, "/api/chat", in, &out); err != nil {
+		return Reply{}, err
+	}
+	if !out.Done {
+		return Reply{}, ErrCutOff
+	}
+	reply := Reply{
+		Prompt:     r.Prompt,
+		Text:       out.Message.Content,
+		DoneReason: out.DoneReason,
+		Tokens:     out.EvalCount,
+		Duration:   out.EvalDuration,
+		Proxy:      out.Proxy,
+		Decisions:  out.Decisions,
+	}
+	for _, l := range out.LogProbs {
+		reply.LogProbs = append(reply.LogProbs, l.LogProb)
+	}
+	return reply, nil
+}
+
+// ErrCutOff is a reply that the server ended without a final record.
+var ErrCutOff = errors.New("the server cut the reply off: it repeated one token 30 times")
+
+// passing reports whether an error may pass by itself: no connection, or the server's own failure.
+func passing(err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrCutOff) {
+		return false
+	}
+	var e *APIError
+	if errors.As(err, &e) {
+		return e.Status == 503
+	}
+	return true
+}
+
+// chatRetry is Chat with a few more tries when the server cannot be reached.
+func (c *Client) chatRetry(ctx context.Context, r Request) (Reply, error) {
+	const tries = 4
+	wait := 500 * time.Millisecond
+	for try := 1; ; try++ {
+		reply, err := c.Chat(ctx, r)
+		if err == nil || !passing(err) || try == tries {
+			if err != nil && ctx.Err() == nil {
+				err = fmt.Errorf("reply %q from %s at %s: %w", r.Prompt.ID, r.Model, c.Host(), err)
+			}
+			return reply, err
+		}
+		select {
+		case <-ctx.Done():
+			return Reply{}, ctx.Err()
+		case <-time.After(wait):
+			wait *= 2
+		}
+	}
+}

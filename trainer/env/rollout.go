@@ -1,0 +1,44 @@
+package env
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// DoneCut is the DoneReason of a reply that the server ended without a final record.
+const DoneCut = "cut"
+
+// Rollout asks for all requests with at most parallel in flight and returns the replies in the order of the requests. done
+// may be nil; it is called after each reply, one call at a time, in any order. A reply that the server cut off is dropped: its
+// place holds a Reply without text whose DoneReason is DoneCut. Any other error ends the rollout.
+func Rollout(ctx context.Context, c *Client, requests []Request, parallel int, done func(*Reply)) ([]Reply, error) {
+	replies := make([]Reply, len(requests))
+	var reporting sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(max(parallel, 1))
+	for i := range requests {
+		g.Go(func() error {
+			reply, err := c.chatRetry(ctx, requests[i])
+			if errors.Is(err, ErrCutOff) {
+				reply, err = Reply{Prompt: requests[i].Prompt, DoneReason: DoneCut}, nil
+			}
+			if err != nil {
+				return err
+			}
+			replies[i] = reply
+			if done != nil {
+				reporting.Lock()
+				defer reporting.Unlock()
+				done(&replies[i])
+			}
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return replies, nil
+}

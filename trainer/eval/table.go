@@ -1,0 +1,43 @@
+package eval
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/olekukonko/tablewriter"
+)
+
+// WriteTable writes summaries, the baseline first, as a table.
+func WriteTable(w io.Writer, summaries []Summary) {
+	t := tablewriter.NewWriter(w)
+	header := []string{"", "reward [95 %]", "gain over greedy [95 %]", "win rate", "tokens", "perplexity", "rejections/token", "forwards/token", "tokens/s"}
+	t.SetHeader(header)
+	t.SetAutoFormatHeaders(false)
+	t.SetAutoWrapText(false)
+	t.SetBorder(false)
+	t.SetAlignment(tablewriter.ALIGN_LEFT)
+	for i, s := range summaries {
+		gain, wins := s.Gain.String(), fmt.Sprintf("%.2f", s.WinRate)
+		if i == 0 {
+			gain, wins = "", ""
+		}
+		t.Append([]string{
+			s.Policy, s.Reward.String(), gain, wins, fmt.Sprintf("%.1f", s.Tokens), fmt.Sprintf("%.2f", s.Perplexity),
+			fmt.Sprintf("%.2f", s.Rejections), fmt.Sprintf("%.2f", s.Forwards), fmt.Sprintf("%.0f", s.TokensPerSecond),
+		})
+	}
+	t.Render()
+}
+
+// WriteSamples writes n replies of each policy side by side: those of the prompts where the last policy gained most over the
+// first would flatter it, so they are simply the first n.
+func WriteSamples(w io.Writer, n int, scores ...*Scores) {
+	for i := range min(n, len(scores[0].Replies)) {
+		fmt.Fprintf(w, "\n%s\n", scores[0].Replies[i].Prompt.Text)
+		for _, s := range scores {
+			text := strings.Join(strings.Fields(s.Replies[i].Text), " ")
+			fmt.Fprintf(w, "  %-12s %+.2f  %s\n", s.Policy.Name, s.Rewards[i], text)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package plot
+
+import (
+	"bytes"
+	"image/color"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgimg"
+	"gonum.org/v1/plot/vg/vgsvg"
+)
+
+// figure is a title and a legend over panels, whose axes are aligned.
+type figure struct {
+	title  string
+	legend []entry
+	panels []panel
+}
+
+// panel is a plot and its height.
+type panel struct {
+	*plot.Plot
+	height vg.Length
+}
+
+func (f figure) height() vg.Length {
+	h := headHeight + 2*margin
+	for _, p := range f.panels {
+		h += p.height
+	}
+	return h
+}
+
+// The font that gonum writes into an SVG, and those with the same widths for a
+// browser that lacks it.
+const (
+	svgFont     = "font-family:Liberation Sans"
+	svgFallback = ",Arial,Helvetica,sans-serif"
+)
+
+func (f figure) render() (svg, png []byte, err error) {
+	vector := vgsvg.New(width, f.height())
+	f.draw(draw.New(vector))
+	raster := vgimg.NewWith(vgimg.UseWH(width, f.height()), vgimg.UseDPI(dotsPerInch), vgimg.UseBackgroundColor(color.White))
+	f.draw(draw.New(raster))
+
+	var s, p bytes.Buffer
+	if _, err := vector.WriteTo(&s); err != nil {
+		return nil, nil, err
+	}
+	if _, err := (vgimg.PngCanvas{Canvas: raster}).WriteTo(&p); err != nil {
+		return nil, nil, err
+	}
+	return bytes.ReplaceAll(s.Bytes(), []byte(svgFont), []byte(svgFont+svgFallback)), p.Bytes(), nil
+}
+
+func (f figure) draw(c draw.Canvas) {
+	c.SetColor(color.White) // a page behind the SVG may be dark
+	c.Fill(c.Rectangle.Path())
+	c = draw.Crop(c, margin, -2*margin, margin, -margin)
+
+	// The panel with the widest labels says where all axes begin.
+	areas, offsets, left := make([]draw.Canvas, len(f.panels)), make([]vg.Length, len(f.panels)), vg.Length(0)
+	top := c.Max.Y - headHeight
+	for i, p := range f.panels {
+		areas[i] = c
+		areas[i].Max.Y = top
+		areas[i].Min.Y = top - p.height
+		top = areas[i].Min.Y
+		offsets[i] = p.DataCanvas(areas[i]).Min.X - areas[i].Min.X
+		left = max(left, offsets[i])
+	}
+	for i, p := range f.panels {
+		p.Draw(draw.Crop(areas[i], left-offsets[i], 0, 0, 0))
+	}
+	f.drawHead(draw.Crop(c, left, 0, 0, 0))
+}
+
+// drawHead draws the title, and under it the legend in one row, where it cannot
+// hide a point.
+func (f figure) drawHead(c draw.Canvas) {
+	style := plot.New().Title.TextStyle
+	style.Font.Variant, style.Font.Size = "Sans", titleSize
+	style.XAlign, style.YAlign = draw.XLeft, draw.YTop
+	c.FillText(style, vg.Point{X: c.Min.X, Y: c.Max.Y}, f.title)
+
+	at := c.Min.X
+	for _, e := range f.legend {
+		l := plot.NewLegend()
+		l.Left, l.Top = true, true
+		l.TextStyle.Font.Variant, l.TextStyle.Font.Size = "Sans", fontSize
+		l.Add(e.name, e.icon)
+		row := c
+		row.Min.X, row.Max.Y = at, c.Max.Y-1.8*titleSize
+		l.Draw(row)
+		at += l.ThumbnailWidth + l.TextStyle.Width(" "+e.name) + 2*fontSize
+	}
+}

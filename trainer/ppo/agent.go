@@ -1,0 +1,163 @@
+package ppo
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"gorgonia.org/tensor"
+
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
+)
+
+// The streams of Options.Seed: one seed, independent draws.
+const (
+	streamActor = iota + 1
+	streamCritic
+	streamShuffle
+)
+
+// Agent is a policy, its critic and all that training them takes. Make one with
+// [New] or [FromState]. It is not for concurrent use.
+//
+// At n parameters in both networks it holds 16n bytes, for the weights, the
+// gradients and Adam's two moments, and while updating a gradient and one
+// minibatch's activations more.
+type Agent struct {
+	inputLength int
+	options     Options
+	actor       *network
+	critic      *network
+
+	features rl.Running    // statistics of the features, see the package comment
+	standard *standardiser // made of features; nil when they changed
+
+	x         *tensor.Dense // minibatch × inputLength: the input of every program
+	actorOn   *actorProgram
+	criticOn  *criticProgram
+	valuesOn  *valueProgram
+	shuffling *rand.PCG
+	updates   int64
+}
+
+// New returns an untrained agent for features of inputLength values (the
+// proxy's: d, or 2d for prefix features). Equal options give equal weights.
+func New(inputLength int, o Options) (*Agent, error) {
+	if inputLength < 1 {
+		return nil, fmt.Errorf("ppo: new agent: input length is %d, want 1 or more", inputLength)
+	}
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("ppo: new agent: %w", err)
+	}
+	sizes := func(outputs int) []int {
+		return append(append([]int{inputLength}, o.HiddenSizes...), outputs)
+	}
+	stream := func(n uint64) *rand.PCG { return rand.NewPCG(o.Seed, n) }
+	a := &Agent{
+		inputLength: inputLength,
+		options:     o,
+		actor:       newNetwork("actor", sizes(2), o.Activation, rand.New(stream(streamActor))),
+		critic:      newNetwork("critic", sizes(1), o.Activation, rand.New(stream(streamCritic))),
+		x:           tensor.New(tensor.WithShape(o.MinibatchSize, inputLength), tensor.Of(tensor.Float32)),
+		shuffling:   stream(streamShuffle),
+	}
+	a.options.HiddenSizes = append([]int(nil), o.HiddenSizes...)
+	a.actor.leanTowards(o.InitialAccept)
+	var errs [3]error
+	a.actorOn, errs[0] = newActorProgram(a.actor, a.x, o)
+	a.criticOn, errs[1] = newCriticProgram(a.critic, a.x)
+	a.valuesOn, errs[2] = newValueProgram(a.critic, a.x)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("ppo: new agent: building the graphs: %w", err)
+	}
+	return a, nil
+}
+
+// Options returns the options that the agent was made with.
+func (a *Agent) Options() Options {
+	o := a.options
+	o.HiddenSizes = append([]int(nil), o.HiddenSizes...)
+	return o
+}
+
+// InputLength is the number of features.
+func (a *Agent) InputLength() int { return a.inputLength }
+
+// Updates is the number of updates so far, of all runs that the state went through.
+func (a *Agent) Updates() int64 { return a.updates }
+
+// Observe adds one vector of features to the statistics that features are
+// standardised with. It changes the policy: call it before the first export and
+// not between collecting a batch and updating on it. Update observes its own
+// batch.
+func (a *Agent) Observe(features []float32) error {
+	if len(features) != a.inputLength {
+		return fmt.Errorf("ppo: observe: %d features, want %d", len(features), a.inputLength)
+	}
+	if i := firstNotFinite(features); i >= 0 {
+		return fmt.Errorf("ppo: observe: feature %d is %v, want a finite number", i, features[i])
+	}
+	a.standard = nil
+	return a.features.Push(features)
+}
+
+// Accept returns pi(accept) for features as the server sends them, not
+// standardised. It runs in plain float64 loops, one vector at a time: for tests
+// and spot checks. It panics if the number of features is wrong.
+func (a *Agent) Accept(features []float32) float64 {
+	z := a.actor.forward(a.standardise(features))
+	return 1 / (1 + math.Exp(z[1]-z[0]))
+}
+
+// Value returns what the critic expects the rewards of a reply to add up to,
+// discounted, from a decision with these features on. As [Agent.Accept], it is
+// for tests and spot checks.
+func (a *Agent) Value(features []float32) float64 {
+	return a.critic.forward(a.standardise(features))[0]
+}
+
+func (a *Agent) standardise(features []float32) []float64 {
+	if len(features) != a.inputLength {
+		panic(fmt.Sprintf("ppo: %d features, want %d", len(features), a.inputLength))
+	}
+	row := make([]float32, len(features))
+	a.standardiser().apply(row, features)
+	x := make([]float64, len(row))
+	for i, v := range row {
+		x[i] = float64(v)
+	}
+	return x
+}
+
+func (a *Agent) standardiser() *standardiser {
+	if a.standard == nil {
+		a.standard = newStandardiser(a.inputLength, &a.features)
+	}
+	return a.standard
+}
+
+// standardiser is y = (x − mean)·inverse in float32, the very numbers that
+// [Agent.Proxy] folds.
+type standardiser struct{ mean, inverse []float32 }
+
+// newStandardiser returns the identity where nothing was seen.
+func newStandardiser(n int, r *rl.Running) *standardiser {
+	s := &standardiser{mean: make([]float32, n), inverse: make([]float32, n)}
+	for i := range n {
+		s.inverse[i] = 1
+		if r.Count > 0 {
+			s.mean[i] = float32(r.Mean[i])
+			s.inverse[i] = float32(1 / r.Scale(i))
+		}
+	}
+	return s
+}
+
+func (s *standardiser) apply(to, from []float32) {
+	mean, inverse := s.mean[:len(from)], s.inverse[:len(from)]
+	to = to[:len(from)]
+	for i, v := range from {
+		to[i] = (v - mean[i]) * inverse[i]
+	}
+}

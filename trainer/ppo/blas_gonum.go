@@ -1,0 +1,7 @@
+//go:build !openblas
+
+package ppo
+
+// BLAS names the matrix multiplication that this binary was built with: "gonum",
+// in pure Go, or "openblas".
+func BLAS() string { return "gonum" }

@@ -1,0 +1,42 @@
+// Package ppo trains a proxy's actor and a critic with proximal policy
+// optimisation (Schulman et al. 2017), in the form of CleanRL's ppo.py: clipped
+// surrogate, entropy bonus, generalised advantages, normalised advantages, Adam
+// and gradients clipped by their global norm.
+//
+// It is not for collecting episodes, paying rewards or choosing checkpoints, and
+// not for serving: [Agent.Proxy] exports what the server runs.
+//
+// # Where it differs from CleanRL
+//
+//   - Discounting is per token and not per decision (see package rl).
+//   - Actor and critic have a learning rate each, and their gradients are clipped
+//     apart. They share no layer, so a coefficient of the value loss would scale a
+//     gradient that Adam rescales again; there is none.
+//   - The value loss is not clipped.
+//   - A batch is cut into minibatches whose sizes differ by one at most, so that
+//     no tail of a few rows gets a step of its own and no row is dropped.
+//   - Losses are means over all minibatches of an update, not the last one's.
+//
+// # Standardised features
+//
+// The networks see (feature − mean) / deviation. The statistics belong to the
+// policy: [Agent.Proxy] folds them into the first layer, so whoever acts with the
+// exported proxy acts with the statistics of that moment. [Agent.Update]
+// therefore uses the statistics as they were when the batch was collected (the
+// first minibatch has a ratio of 1) and only then adds the batch to them. The
+// policy to collect the next batch with is the one exported after Update. For the
+// first batch, give [Agent.Observe] some features before the first export;
+// without, features go in as they are until the second batch.
+//
+// # Graphs
+//
+// Losses and gradients are Gorgonia's, on its tape machine: on its Lisp machine
+// the clipping of the ratio has no gradient. Graphs have fixed shapes, so each is
+// compiled once, for a full minibatch, and rows beyond a smaller one weigh 0.
+// The optimiser is ours because Gorgonia's clip element by element and run on one
+// core. BLAS is gonum's in pure Go, or OpenBLAS with
+//
+//	CGO_LDFLAGS=-lopenblas go build -tags openblas
+//
+// An [Agent] is not for concurrent use. Two agents may be used at the same time.
+package ppo

@@ -1,0 +1,320 @@
+package ppo
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	G "gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+)
+
+// lab is a graph of an MLP and a loss in float64, with random inputs and weights.
+type lab struct {
+	t     *testing.T
+	mlp   mlp
+	vm    G.VM
+	loss  G.Value
+	grads []G.Value
+}
+
+// run returns the loss and the gradient of each parameter.
+func (l *lab) run() (float64, [][]float64) {
+	l.t.Helper()
+	if err := l.vm.RunAll(); err != nil {
+		l.t.Fatal(err)
+	}
+	l.vm.Reset()
+	grads := make([][]float64, len(l.grads))
+	for i, g := range l.grads {
+		grads[i] = append(grads[i], g.Data().([]float64)...)
+	}
+	return l.loss.Data().(float64), grads
+}
+
+func newLab(t *testing.T, sizes []int, a proxy.Activation, rows int, loss func(out *G.Node) *G.Node) *lab {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, uint64(len(sizes))))
+	m, err := newMLP(G.NewGraph(), tensor.Float64, sizes, a, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &lab{t: t, mlp: m, grads: make([]G.Value, len(m.params))}
+	node := loss(m.out)
+	grads, err := G.Grad(node, m.params...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	G.Read(node, &l.loss)
+	for i, n := range grads {
+		G.Read(n, &l.grads[i])
+	}
+	for _, n := range append(G.Nodes{m.x}, m.params...) {
+		v := make([]float64, n.Shape().TotalSize())
+		for i := range v {
+			v[i] = .8 * rng.NormFloat64()
+		}
+		let(t, n, v)
+	}
+	l.vm = G.NewTapeMachine(m.x.Graph())
+	t.Cleanup(func() { l.vm.Close() })
+	return l
+}
+
+func let(t *testing.T, n *G.Node, v []float64) {
+	t.Helper()
+	if err := G.Let(n, tensor.New(tensor.WithShape(n.Shape()...), tensor.WithBacking(v))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// checkByCentralDifferences moves every parameter by ±1e-6.
+func (l *lab) checkByCentralDifferences() {
+	l.t.Helper()
+	const h = 1e-6
+	_, grads := l.run()
+	largest := 0.0
+	for i, p := range l.mlp.params {
+		v := p.Value().Data().([]float64)
+		for j, at := range v {
+			v[j] = at + h
+			up, _ := l.run()
+			v[j] = at - h
+			down, _ := l.run()
+			v[j] = at
+			want := (up - down) / (2 * h)
+			if math.Abs(grads[i][j]-want) > 1e-7 {
+				l.t.Errorf("∂loss/∂%s[%d] = %.9f, by differences %.9f", p.Name(), j, grads[i][j], want)
+			}
+			largest = max(largest, math.Abs(want))
+		}
+	}
+	if largest < 1e-3 {
+		l.t.Errorf("the largest derivative is %g: there is nothing to compare", largest)
+	}
+}
+
+var labNetworks = []struct {
+	activation proxy.Activation
+	hidden     []int
+}{
+	{proxy.ReLU, nil}, {proxy.ReLU, []int{7}}, {proxy.ReLU, []int{6, 4}}, {proxy.Tanh, []int{6, 4}}, {proxy.SiLU, []int{6, 4}},
+}
+
+func TestActorGradient(t *testing.T) {
+	for _, n := range labNetworks {
+		for _, entropy := range []float64{0, .3} {
+			t.Run(fmt.Sprint(n.activation, n.hidden, entropy), func(t *testing.T) {
+				var a actorLoss
+				l := newLab(t, append(append([]int{5}, n.hidden...), 2), n.activation, 6, func(out *G.Node) *G.Node {
+					var err error
+					if a, err = newActorLoss(out, .2, entropy); err != nil {
+						t.Fatal(err)
+					}
+					return a.loss
+				})
+				// Both actions, both signs, ratios below, within and above 1 ± ε.
+				let(t, a.action, []float64{1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1})
+				let(t, a.oldLogProb, []float64{-.7, -.6, -.01, -.02, -4, -5})
+				let(t, a.advantage, []float64{1, -1, 2, -2, .5, -.5})
+				let(t, a.weight, []float64{.2, .2, .2, .2, .2, 0})
+				l.checkByCentralDifferences()
+			})
+		}
+	}
+}
+
+func TestCriticGradient(t *testing.T) {
+	for _, n := range labNetworks {
+		t.Run(fmt.Sprint(n.activation, n.hidden), func(t *testing.T) {
+			var c criticLoss
+			l := newLab(t, append(append([]int{5}, n.hidden...), 1), n.activation, 4, func(out *G.Node) *G.Node {
+				var err error
+				if c, err = newCriticLoss(out); err != nil {
+					t.Fatal(err)
+				}
+				return c.loss
+			})
+			let(t, c.target, []float64{1, -2, 3, 1e3})
+			let(t, c.weight, []float64{.5, .25, .25, 0})
+			l.checkByCentralDifferences()
+		})
+	}
+}
+
+// surrogateLab is the actor's loss straight on logits of three actions, with the
+// gradient of the policy part alone.
+type surrogateLab struct {
+	policy, entropy float64
+	dLogits         []float64
+}
+
+func onLogits(t *testing.T, logits, oldLogits [][]float64, actions []int, advantage []float64) surrogateLab {
+	t.Helper()
+	rows, n := len(logits), len(logits[0])
+	g := G.NewGraph()
+	z := G.NewMatrix(g, tensor.Float64, G.WithShape(rows, n), G.WithName("logits"))
+	a, err := newActorLoss(z, .2, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grads, err := G.Grad(a.policy, z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var policy, entropy, grad G.Value
+	G.Read(a.policy, &policy)
+	G.Read(a.entropy, &entropy)
+	G.Read(grads[0], &grad)
+
+	flat, oneHot := make([]float64, 0, rows*n), make([]float64, rows*n)
+	old, weight := make([]float64, rows), make([]float64, rows)
+	for i := range rows {
+		flat = append(flat, logits[i]...)
+		oneHot[i*n+actions[i]] = 1
+		sum := 0.0
+		for _, v := range oldLogits[i] {
+			sum += math.Exp(v)
+		}
+		old[i] = oldLogits[i][actions[i]] - math.Log(sum)
+		weight[i] = 1 / float64(rows)
+	}
+	let(t, z, flat)
+	let(t, a.action, oneHot)
+	let(t, a.oldLogProb, old)
+	let(t, a.advantage, advantage)
+	let(t, a.weight, weight)
+	vm := G.NewTapeMachine(g)
+	defer vm.Close()
+	if err := vm.RunAll(); err != nil {
+		t.Fatal(err)
+	}
+	return surrogateLab{policy.Data().(float64), entropy.Data().(float64), grad.Data().([]float64)}
+}
+
+// The numbers are rlax's, rlax/_src/policy_gradients_test.py.
+func TestClippedSurrogatePublished(t *testing.T) {
+	logits := [][]float64{{1, 1, 1}, {2, 0, 0}, {-1, -2, -3}}
+	old := [][]float64{{1, 1, 1}, {2, 0, 0}, {-3, -2, -1}}
+	actions := []int{0, 1, 2}
+	for _, tc := range []struct{ sign, want float64 }{{1, -.171178}, {-1, .193333}} {
+		got := onLogits(t, logits, old, actions, []float64{.3 * tc.sign, .2 * tc.sign, .1 * tc.sign})
+		if math.Abs(got.policy-tc.want) > 1e-6 {
+			t.Errorf("sign %v: loss %.7f, want %.6f", tc.sign, got.policy, tc.want)
+		}
+	}
+	for i, want := range []float64{1.0986123, .6655727, .8323956} {
+		got := onLogits(t, logits[i:i+1], old[i:i+1], actions[i:i+1], []float64{1})
+		if math.Abs(got.entropy-want) > 1e-7 {
+			t.Errorf("entropy of row %d is %.8f, want %.7f", i, got.entropy, want)
+		}
+	}
+}
+
+func TestGradientIsZeroWhereClipped(t *testing.T) {
+	old := [][]float64{{0, 0}, {0, 0}, {0, 0}, {0, 0}, {0, 0}}
+	logits := [][]float64{{1, 0}, {1, 0}, {-1, 0}, {-1, 0}, {.1, 0}}
+	advantage := []float64{.7, -.7, -.7, .7, .7}
+	clipped := []bool{true, false, true, false, false} // ratio above and paid for, below and fined for
+	got := onLogits(t, logits, old, make([]int, 5), advantage)
+	for i, want := range clipped {
+		if g := got.dLogits[2*i]; (g == 0) != want {
+			t.Errorf("row %d: gradient %g, want exactly 0: %v", i, g, want)
+		}
+	}
+}
+
+func TestActivateRefusesUnknown(t *testing.T) {
+	if _, err := newMLP(G.NewGraph(), tensor.Float32, []int{2, 2, 2}, "gelu", 2); err == nil {
+		t.Error("an unknown activation is no error")
+	}
+}
+
+type actorSteps struct {
+	Sizes      []int
+	Padded     int
+	Clip, Ent  float64
+	Rate, Eps  float64
+	MaxNorm    float64 `json:"max_norm"`
+	Parameters [][]float32
+	X          []float32
+	Action     []int
+	Advantage  []float32
+	Old        []float32
+	Steps      []struct {
+		Loss, Policy, Entropy, Norm float64
+		LogProb                     []float32 `json:"log_prob"`
+		Gradients, Parameters       [][]float32
+	}
+}
+
+// Three whole steps, the production programs and optimiser in float32 against
+// NumPy in float64, with padding that must not matter.
+func TestActorStepsAgainstNumPy(t *testing.T) {
+	data, err := os.ReadFile("testdata/actor_steps.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var f actorSteps
+	if err := json.Unmarshal(data, &f); err != nil {
+		t.Fatal(err)
+	}
+	net := newNetwork("actor", f.Sizes, proxy.Tanh, rand.New(rand.NewPCG(1, 1)))
+	for i, p := range net.params {
+		copy(p.values, f.Parameters[i])
+	}
+	x := tensor.New(tensor.WithShape(f.Padded, f.Sizes[0]), tensor.Of(tensor.Float32))
+	rows := len(f.Action)
+	p, err := newActorProgram(net, x, Options{ClipCoef: f.Clip, EntCoef: f.Ent})
+	if err != nil {
+		t.Fatal(err)
+	}
+	xs := x.Data().([]float32)
+	for i := range xs {
+		xs[i] = 1e3 // below the rows: padding must not matter
+	}
+	copy(xs, f.X)
+	for i := range f.Padded {
+		p.advantage[i], p.oldLogProb[i] = 1e3, -1
+		p.action[2*i] = 1
+	}
+	clear(p.action[:2*rows])
+	for i, a := range f.Action {
+		p.action[2*i+a] = 1
+	}
+	copy(p.advantage, f.Advantage)
+	copy(p.oldLogProb, f.Old)
+	fillWeights(p.weight, rows)
+	near := cmpopts.EquateApprox(1e-4, 2e-6)
+	for s, want := range f.Steps {
+		if err := p.run(); err != nil {
+			t.Fatal(err)
+		}
+		norm, err := net.step(f.Rate, f.Eps, f.MaxNorm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []float64{float64(*p.loss), float64(*p.policy), float64(*p.entropy), norm}
+		if diff := cmp.Diff([]float64{want.Loss, want.Policy, want.Entropy, want.Norm}, got, near); diff != "" {
+			t.Errorf("step %d: loss, policy, entropy, norm (-want +got):\n%s", s, diff)
+		}
+		if diff := cmp.Diff(want.LogProb, p.logProb[:rows], near); diff != "" {
+			t.Errorf("step %d: log-probabilities (-want +got):\n%s", s, diff)
+		}
+		for i, q := range net.params {
+			if diff := cmp.Diff(want.Gradients[i], q.grads, near); diff != "" {
+				t.Errorf("step %d: gradient of %s (-want +got):\n%s", s, q.name, diff)
+			}
+			if diff := cmp.Diff(want.Parameters[i], q.values, near); diff != "" {
+				t.Errorf("step %d: %s (-want +got):\n%s", s, q.name, diff)
+			}
+		}
+	}
+}

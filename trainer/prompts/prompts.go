@@ -1,0 +1,190 @@
+package prompts
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"unicode/utf8"
+)
+
+// Message is one turn of a conversation.
+type Message struct {
+	Role    string `json:"role"` // system, user or assistant
+	Content string `json:"content"`
+}
+
+// Prompt is what one episode starts from.
+type Prompt struct {
+	// Text is the prompt as text; never empty. Of a conversation it is the turns
+	// as "role: content" with blank lines between them, for logs and for rewards
+	// that read the prompt.
+	Text string
+	// Messages is the conversation, which ends with a turn of the user; nil for
+	// a prompt that is a single turn of the user. See Chat.
+	Messages []Message
+	// Label is the record's "label" as JSON, for rewards; nil if it has none.
+	Label json.RawMessage
+	// ID is the record's "id", or else the first 16 hexadecimal digits of the
+	// prompt's hash.
+	ID string
+}
+
+// Chat returns the conversation to send to a model: Messages, or Text as the
+// only turn.
+func (p Prompt) Chat() []Message {
+	if len(p.Messages) > 0 {
+		return p.Messages
+	}
+	return []Message{{Role: "user", Content: p.Text}}
+}
+
+// hash identifies the conversation; ID, label and form of the record play no
+// part in it.
+func (p Prompt) hash() [sha256.Size]byte {
+	var buf []byte
+	for _, m := range p.Chat() {
+		for _, s := range []string{m.Role, m.Content} {
+			buf = binary.LittleEndian.AppendUint64(buf, uint64(len(s)))
+			buf = append(buf, s...)
+		}
+	}
+	return sha256.Sum256(buf)
+}
+
+// Options says what to load. Only Path is needed.
+type Options struct {
+	// Path is the file.
+	Path string `mapstructure:"path" yaml:"path"`
+	// Key is where a record holds its prompt, as text or as messages. "" takes,
+	// record by record, the first of prompt, messages, instruction, text and
+	// chosen that is there.
+	Key string `mapstructure:"key" yaml:"key,omitempty"`
+	// Limit is how many prompts to train on at most, the first ones after the
+	// shuffle; 0 is all.
+	Limit int `mapstructure:"limit" yaml:"limit,omitempty"`
+	// MaxCharacters leaves out prompts of more characters (Unicode code points
+	// of Text); 0 leaves out none.
+	MaxCharacters int `mapstructure:"max_characters" yaml:"max_characters,omitempty"`
+	// Seed orders the prompts to train on. It changes neither which they are
+	// (but for Limit) nor the held-out ones.
+	Seed uint64 `mapstructure:"seed" yaml:"seed,omitempty"`
+	// HoldOut is how many prompts to hold out: records of split "test", and of
+	// those without a split the share Reserve. 0 reserves nothing and holds out
+	// every record of split "test".
+	HoldOut int `mapstructure:"hold_out" yaml:"hold_out,omitempty"`
+	// Reserve is the share of prompts without a split that is kept from training
+	// when HoldOut is above 0, chosen by the hash of each; 0 is DefaultReserve.
+	// It must yield HoldOut prompts. Those beyond HoldOut are not used at all:
+	// the price of a division in which no added record moves another one from
+	// one side to the other.
+	Reserve float64 `mapstructure:"reserve" yaml:"reserve,omitempty"`
+}
+
+// DefaultReserve is the share of prompts kept from training.
+const DefaultReserve = 0.1
+
+// Validate names the first field that is wrong.
+func (o Options) Validate() error {
+	switch {
+	case o.Path == "":
+		return errors.New("prompts: path: empty; name a file of prompts in JSON Lines")
+	case o.Limit < 0:
+		return fmt.Errorf("prompts: limit: %d is below 0", o.Limit)
+	case o.MaxCharacters < 0:
+		return fmt.Errorf("prompts: max_characters: %d is below 0", o.MaxCharacters)
+	case o.HoldOut < 0:
+		return fmt.Errorf("prompts: hold_out: %d is below 0", o.HoldOut)
+	case !(o.Reserve >= 0 && o.Reserve < 1): // NaN too
+		return fmt.Errorf("prompts: reserve: %v; want a share from 0 to below 1", o.Reserve)
+	}
+	return nil
+}
+
+// Load reads the file and divides it.
+//
+// Of prompts that occur more than once the first record is kept. train is in
+// the order of a hash of Seed and prompt, heldOut in the order of a hash of the
+// prompt alone, so that the first n of it are the same n in every run; neither
+// order depends on the order of the file. It is an error if nothing is left to
+// train on and nothing held out, or fewer than HoldOut are held out. Errors in
+// the file name the line where the record begins.
+func Load(o Options) (train, heldOut []Prompt, err error) {
+	if err := o.Validate(); err != nil {
+		return nil, nil, err
+	}
+	records, err := readFile(o.Path, o.Key)
+	if err != nil {
+		return nil, nil, err
+	}
+	return divide(records, o)
+}
+
+// divide does what Load does with the records of the file.
+func divide(records []record, o Options) (train, heldOut []Prompt, err error) {
+	seen := make(map[[sha256.Size]byte]bool, len(records))
+	reserved := 0
+	for _, r := range records {
+		h := r.hash()
+		if seen[h] || (o.MaxCharacters > 0 && utf8.RuneCountInString(r.Text) > o.MaxCharacters) {
+			continue
+		}
+		seen[h] = true
+		if r.isHeldOut(h, o) {
+			heldOut = append(heldOut, r.Prompt)
+			reserved++
+		} else {
+			train = append(train, r.Prompt)
+		}
+	}
+	if len(seen) == 0 {
+		return nil, nil, fmt.Errorf("prompts: %s: no prompts of at most %d characters among %d records; give others or raise max_characters", o.Path, o.MaxCharacters, len(records))
+	}
+	if o.HoldOut > reserved {
+		return nil, nil, fmt.Errorf("prompts: %s: hold_out: want %d prompts, but only %d of %d are reserved; raise reserve, lower hold_out, or mark records with \"split\": \"test\"", o.Path, o.HoldOut, reserved, len(seen))
+	}
+	order(heldOut, nil)
+	if o.HoldOut > 0 {
+		heldOut = heldOut[:o.HoldOut]
+	}
+	order(train, binary.LittleEndian.AppendUint64(nil, o.Seed))
+	if o.Limit > 0 && o.Limit < len(train) {
+		train = train[:o.Limit]
+	}
+	return train, heldOut, nil
+}
+
+// isHeldOut looks at this record alone, never at its place or its company.
+func (r record) isHeldOut(hash [sha256.Size]byte, o Options) bool {
+	if r.split != "" {
+		return r.split == splitTest
+	}
+	if o.HoldOut == 0 {
+		return false
+	}
+	// The first eight bytes of a hash are uniform in [0, 2⁶⁴).
+	u := float64(binary.BigEndian.Uint64(hash[:8])) / math.MaxUint64
+	return u < cmp.Or(o.Reserve, DefaultReserve)
+}
+
+// order sorts prompts by a hash of salt and prompt: a shuffle that does not
+// depend on the order before it. Prompts are distinct, so no two are equal.
+func order(ps []Prompt, salt []byte) {
+	type keyed struct {
+		key [sha256.Size]byte
+		p   Prompt
+	}
+	ks := make([]keyed, len(ps))
+	for i, p := range ps {
+		h := p.hash()
+		ks[i] = keyed{sha256.Sum256(slices.Concat(salt, h[:])), p}
+	}
+	slices.SortFunc(ks, func(a, b keyed) int { return slices.Compare(a.key[:], b.key[:]) })
+	for i, k := range ks {
+		ps[i] = k.p
+	}
+}

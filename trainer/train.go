@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/learn"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
+)
+
+// The files that a run exports.
+const (
+	proxyFile     = "proxy.gguf"
+	modelfileFile = "Modelfile"
+	curveSVG      = "reward.svg"
+	curvePNG      = "reward.png"
+)
+
+func trainCommand() *cobra.Command {
+	return configured("train", "Train a proxy and export the best checkpoint", func(ctx context.Context, c config.Config) error {
+		s, err := open(ctx, c)
+		if err != nil {
+			return err
+		}
+		defer s.close()
+		if err := s.learn(ctx); err != nil {
+			return err
+		}
+		s.printFiles()
+		return nil
+	})
+}
+
+// learn trains from where the run folder stands and exports the best checkpoint. Nothing is left to do when it is called
+// again.
+func (s *session) learn(ctx context.Context) error {
+	report := &progress{}
+	defer report.finish()
+	loop := &learn.Loop{
+		Config: s.config, Client: s.client, Base: s.base, Reward: s.reward,
+		Train: s.train, Validation: s.validation, Folder: s.folder, Reporter: report,
+	}
+	fmt.Fprintf(os.Stderr, "training in %s (BLAS: %s)\n", s.folder.Dir(), ppo.BLAS())
+	_, err := loop.Run(ctx)
+	report.finish()
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintf(os.Stderr, "saved; the same command goes on from %s\n", s.folder.Path(learn.LastCheckpoint))
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.export(loop); err != nil {
+		return err
+	}
+	return s.drawCurve()
+}
+
+// modelfile attaches the exported proxy to its base model.
+func (s *session) modelfile() []byte {
+	p := s.config.Proxy
+	return fmt.Appendf(nil, `# Made by proxy-trainer. Where neither this file nor a request sets them, a reply uses the pool that the proxy was
+# trained in: temperature %g, top_k %d, top_p %g, min_p %g, proxy_pt %g. It judges well only that pool.
+FROM %s
+ADAPTER ./%s
+`, p.Temperature, p.TopK, p.TopP, p.MinP, p.PT, s.config.Model, proxyFile)
+}
+
+func (s *session) printFiles() {
+	fmt.Println("\nfiles:")
+	for _, name := range []string{proxyFile, modelfileFile, "config.yaml", "metrics.jsonl", learn.SamplesFile, learn.BestCheckpoint, curvePNG} {
+		if path := s.folder.Path(name); exists(path) {
+			fmt.Println("  " + filepath.Clean(path))
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
