@@ -25,7 +25,7 @@ func explored(digest, prompt string, seed int) map[string]any {
 
 // With every candidate accepted at temperature 0, and with everything forced, lookahead gives stock's text and log-probabilities.
 func TestLookaheadEqualsStock(t *testing.T) {
-	s, base := patched(t), stock(t)
+	base, s := twins(t, "OLLAMA_NEW_ENGINE=1")
 	digest := s.push(t, newProxy(t, proxy.Lookahead, 1, nil))
 	for i, q := range questions[:8] {
 		want := base.generate(t, map[string]any{"prompt": q, "logprobs": true, "options": map[string]any{"temperature": 0, "num_predict": 24}})
@@ -109,32 +109,53 @@ func checkTrace(t *testing.T, features proxy.Features, r reply) {
 // withoutTimes drops what differs between two runs of the same request.
 var withoutTimes = cmp.Options{cmpopts.IgnoreFields(reply{}, "EvalDuration"), cmpopts.IgnoreFields(wire.Stats{}, "Duration")}
 
-// The same seed gives the same decisions, and requests at once give each what it gives alone.
-func TestSameSeedAloneAndTogether(t *testing.T) {
+// The same seed gives the same decisions, to the last bit of every number.
+func TestSameSeed(t *testing.T) {
 	s := patched(t)
+	for _, features := range bothFeatures {
+		digest := s.push(t, newProxy(t, features, 3, nil))
+		for i, q := range questions[:4] {
+			first := s.generate(t, explored(digest, q, i))
+			if d := cmp.Diff(first, s.generate(t, explored(digest, q, i)), withoutTimes); d != "" {
+				t.Errorf("%s, %q: first −, again +\n%s", features, q, d)
+			}
+			if other := s.generate(t, explored(digest, q, i+100)); len(actions(first)) > 1 && cmp.Equal(actions(first), actions(other)) {
+				t.Errorf("%s, %q: another seed decides the same", features, q)
+			}
+		}
+	}
+}
+
+// Requests at once, with proxies of both kinds and with none in one batch, give each what it gives alone. The model is a
+// random one in float32: see [randomModel].
+func TestAloneAndTogether(t *testing.T) {
+	const name = "random"
+	s := patched(t)
+	s.create(t, name, map[string]any{"files": map[string]string{"model.gguf": s.push(t, randomModel(t, 1))}})
+	ours := modelShape
+	ours.EmbeddingLength = randomWidth
 	digests := map[proxy.Features]string{}
 	for _, f := range bothFeatures {
-		digests[f] = s.push(t, newProxy(t, f, 3, nil))
+		digests[f] = s.push(t, newProxyFor(t, ours, f, 3, nil))
 	}
-	// Proxies of both kinds and none, in one batch.
 	var requests []func() map[string]any
-	for i, q := range questions[:6] {
-		switch i % 3 {
-		case 0, 1:
-			digest := digests[bothFeatures[i%3]]
-			requests = append(requests, func() map[string]any { return explored(digest, q, i) })
-		case 2:
-			requests = append(requests, func() map[string]any {
-				return map[string]any{"prompt": q, "options": map[string]any{"seed": i, "num_predict": 24}}
-			})
-		}
+	for i, q := range questions[:8] {
+		requests = append(requests, func() map[string]any {
+			request := explored("", q, i)
+			request["model"] = name
+			options := request["options"].(map[string]any)
+			switch i % 3 {
+			case 0, 1:
+				options["proxy"], options["proxy_pt"], options["proxy_max_rejections"] = digests[bothFeatures[i%3]], 1e-4, 6
+			case 2:
+				request["options"] = map[string]any{"seed": i, "num_predict": 24}
+			}
+			return request
+		})
 	}
 	alone := make([]reply, len(requests))
 	for i, request := range requests {
 		alone[i] = s.generate(t, request())
-		if d := cmp.Diff(alone[i], s.generate(t, request()), withoutTimes); d != "" {
-			t.Errorf("request %d, first −, again +\n%s", i, d)
-		}
 	}
 	together := make([]reply, len(requests))
 	errs := make([]error, len(requests))
@@ -147,16 +168,22 @@ func TestSameSeedAloneAndTogether(t *testing.T) {
 		}()
 	}
 	wg.Wait()
+	asked := 0
 	for i := range requests {
 		check(t, errs[i])
 		if d := cmp.Diff(actions(alone[i]), actions(together[i])); d != "" {
 			t.Errorf("request %d, alone −, together +\n%s", i, d)
 		}
+		if p := alone[i].Proxy; p != nil {
+			asked += p.Accepted + p.Rejected
+		}
+	}
+	if asked < 100 {
+		t.Errorf("the proxies were asked %d times: this test shows little", asked)
 	}
 }
 
-// actions is a reply with its decisions, without the numbers that a batch of another size rounds differently in the last
-// place, as stock's own logits do.
+// actions is a reply with its decisions, without the numbers that a batch of another size rounds differently.
 func actions(r reply) []string {
 	out := []string{r.Response}
 	for _, d := range r.Decisions {
@@ -198,7 +225,6 @@ func TestStreamedAndNot(t *testing.T) {
 // request, and its pool holds where nobody sets another.
 func TestAdapter(t *testing.T) {
 	s := usersServer(t)
-	greedy := stock(t).generate(t, map[string]any{"prompt": questions[2], "options": map[string]any{"temperature": 0, "num_predict": 16}})
 	for _, features := range bothFeatures {
 		name := "with-" + string(features)
 		digest := s.push(t, newProxy(t, features, 5, nil))
@@ -216,9 +242,12 @@ func TestAdapter(t *testing.T) {
 				t.Errorf("%s: decision %d has rank %d beyond the Modelfile's proxy_max_rejections 2", name, i, d.Rank)
 			}
 		}
-		off := s.generate(t, map[string]any{"model": name, "prompt": questions[2], "options": map[string]any{"num_predict": 16, "proxy": "none", "temperature": 0}})
-		if off.Proxy != nil || off.Response != greedy.Response {
-			t.Errorf("%s: proxy none gives %q with %+v, stock greedy %q", name, off.Response, off.Proxy, greedy.Response)
+		greedy := map[string]any{"num_predict": 16, "temperature": 0}
+		forced := s.generate(t, map[string]any{"model": name, "prompt": questions[2], "options": greedy})
+		greedy["proxy"] = "none"
+		off := s.generate(t, map[string]any{"model": name, "prompt": questions[2], "options": greedy})
+		if off.Proxy != nil || off.Response != forced.Response || off.Response == on.Response {
+			t.Errorf("%s: proxy none gives %q with %+v, temperature 0 %q, the proxy %q", name, off.Response, off.Proxy, forced.Response, on.Response)
 		}
 	}
 }

@@ -38,7 +38,7 @@ func TestBadInput(t *testing.T) {
 		{"no GGUF", map[string]any{"proxy": s.push(t, []byte("hello"))}, 500, "proxy sha256:"},
 		{"NaN", map[string]any{"proxy": nan}, 500, "proxy."},
 		{"another version", map[string]any{"proxy": pushed(func(b []byte) []byte { return patchVersion(t, b, 2) })}, 500, "version"},
-		{"another width", map[string]any{"proxy": s.push(t, otherModel(t, 64, "llama"))}, 500, "embedding_length"},
+		{"another width", map[string]any{"proxy": s.push(t, otherModel(t, 64, "llama"))}, 500, "embedding length 64"},
 		{"another architecture", map[string]any{"proxy": s.push(t, otherModel(t, 576, "qwen3"))}, 500, "architecture"},
 		{"huge weights", map[string]any{"proxy": damaged(func(m *proxy.Model) {
 			for i := range m.Layers[0].Weight {

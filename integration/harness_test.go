@@ -18,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -80,20 +81,29 @@ type server struct {
 	cmd  *exec.Cmd
 }
 
-// The servers that tests use. All share one model store.
+// The servers that tests share. All have one model store.
 func patched(t testing.TB) *server {
 	return start(t, "patched", root("bin", "ollama"), wire.RolloutVariable+"=1")
-}
-
-func stock(t testing.TB) *server {
-	return start(t, "stock", root("bin", "ollama-stock"), "OLLAMA_NEW_ENGINE=1")
 }
 
 // usersServer is a patched server as a user starts it: not for rollouts, and with no word about engines.
 func usersServer(t testing.TB) *server { return start(t, "users", root("bin", "ollama")) }
 
-func stockDefault(t testing.TB) *server {
-	return start(t, "stock-default", root("bin", "ollama-stock"))
+// twins are a stock and a patched server with no past. Where a reply's keys and values lie in the cache changes the last bits
+// of its logits, so bytes are compared between servers that were asked the same things in the same order.
+func twins(t testing.TB, environment ...string) (stock, ours *server) {
+	environment = append(environment, "OLLAMA_NUM_PARALLEL=1")
+	stock = start(t, t.Name()+"/stock", root("bin", "ollama-stock"), environment...)
+	ours = start(t, t.Name()+"/patched", root("bin", "ollama"), environment...)
+	t.Cleanup(func() {
+		servers.Lock()
+		defer servers.Unlock()
+		for _, s := range []*server{stock, ours} {
+			s.stop()
+			delete(servers.running, s.name)
+		}
+	})
+	return stock, ours
 }
 
 func start(t testing.TB, name, binary string, environment ...string) *server {
@@ -107,7 +117,7 @@ func start(t testing.TB, name, binary string, environment ...string) *server {
 	check(t, err)
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	s := &server{name: name, host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), log: filepath.Join(servers.dir, name+".log")}
+	s := &server{name: name, host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), log: filepath.Join(servers.dir, strings.ReplaceAll(name, "/", "-")+".log")}
 	s.url = "http://" + s.host
 	log, err := os.Create(s.log)
 	check(t, err)
@@ -278,10 +288,14 @@ func (s *server) stream(t testing.TB, path string, request map[string]any) []rep
 
 // newProxy is a random proxy of the paper's size for the test model, which accepts about half of what it is asked about.
 func newProxy(t testing.TB, features proxy.Features, seed uint64, change func(*proxy.Model)) []byte {
+	return newProxyFor(t, modelShape, features, seed, change)
+}
+
+func newProxyFor(t testing.TB, base proxy.Base, features proxy.Features, seed uint64, change func(*proxy.Model)) []byte {
 	t.Helper()
 	m, err := proxy.New(proxy.Config{
-		Features: features, EmbeddingLength: modelShape.EmbeddingLength, FeedForwardLength: []int{2048}, Activation: proxy.ReLU,
-		Pool: sampler.DefaultOptions(), Cutoff: 0.5, Base: modelShape,
+		Features: features, EmbeddingLength: base.EmbeddingLength, FeedForwardLength: []int{2048}, Activation: proxy.ReLU,
+		Pool: sampler.DefaultOptions(), Cutoff: 0.5, Base: base,
 	}, rand.New(rand.NewPCG(seed, 0)))
 	check(t, err)
 	// Scores of all candidates of such a network lie close together: spread them.

@@ -12,20 +12,21 @@ import (
 func TestSameBytesAsStock(t *testing.T) {
 	for _, engine := range []struct {
 		name        string
-		stock, ours *server
+		environment []string
 		questions   []string
 	}{
-		{"go engine", stock(t), patched(t), questions},
-		{"default engine", stockDefault(t), usersServer(t), questions[:5]},
+		{"go engine", []string{"OLLAMA_NEW_ENGINE=1"}, questions},
+		{"default engine", nil, questions[:5]},
 	} {
 		t.Run(engine.name, func(t *testing.T) {
+			stock, ours := twins(t, engine.environment...)
 			for i, q := range engine.questions {
 				for _, options := range []map[string]any{
 					{"temperature": 0, "num_predict": 24},
 					{"seed": 40 + i, "num_predict": 24},
 				} {
 					request := func() map[string]any { return map[string]any{"prompt": q, "options": options, "logprobs": true} }
-					want, got := engine.stock.generate(t, request()), engine.ours.generate(t, request())
+					want, got := stock.generate(t, request()), ours.generate(t, request())
 					want.EvalDuration, got.EvalDuration = 0, 0
 					if d := cmp.Diff(want, got); d != "" {
 						t.Errorf("%q with %v: stock −, patched +\n%s", q, options, d)

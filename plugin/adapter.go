@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"fmt"
 	"os"
 	"sync"
 
@@ -29,7 +30,12 @@ func FindProxy(adapters []string) string {
 }
 
 // adapterType reads a GGUF file's adapter.type. KV.String would look for it under the architecture's prefix.
-func adapterType(path string) (string, error) {
+func adapterType(path string) (kind string, err error) {
+	defer func() {
+		if p := recover(); p != nil { // ggml.Decode believes the lengths that a file claims
+			err = fmt.Errorf("%s: the GGUF header is damaged: %v", path, p)
+		}
+	}()
 	f, err := os.Open(path)
 	if err != nil {
 		return "", err
@@ -39,7 +45,7 @@ func adapterType(path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	kind, _ := g.KV()["adapter.type"].(string)
+	kind, _ = g.KV()["adapter.type"].(string)
 	if kind == "" && g.KV().Architecture() == "proxy_rlhf" {
 		kind = "proxy"
 	}

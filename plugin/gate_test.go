@@ -274,6 +274,14 @@ func TestCutoffs(t *testing.T) {
 				t.Errorf("cutoff 0: %+v, want the top candidate", d)
 			}
 		}
+		// A pi(accept) of exactly the cutoff accepts.
+		first := lowest.Decisions[0]
+		if first.Accept == nil {
+			t.Fatalf("the first decision is %+v, want one by the proxy", first)
+		}
+		if d := decode(*first.Accept).Decisions[0]; d.Action != wire.Accept {
+			t.Errorf("cutoff %v: %+v, want it accepted", *first.Accept, d)
+		}
 		highest := decode(1) // above every pi(accept) of this proxy
 		if s := highest.Stats; s.Rejected == 0 || s.Accepted != 0 || s.Forced != 20 {
 			t.Errorf("cutoff 1: %+v, want rejections down to 20 forced tokens", s)
@@ -374,6 +382,20 @@ func TestBadLogitsAreAnError(t *testing.T) {
 				wantDriveError(t, g, llm, tokens, "position 3", test.words)
 			})
 		})
+	}
+}
+
+// TestNothingIsProposedAfterTheEnd: what the model says after the end-of-sequence token is of no interest.
+func TestNothingIsProposedAfterTheEnd(t *testing.T) {
+	llm := fakeLLM{seed: 8, alter: func(tokens []int32, logits, _ []float32) {
+		if tokens[len(tokens)-1] == fakeEnd {
+			logits[0] = float32(math.NaN())
+		}
+	}}
+	grammar := &fakeGrammar{allow: func(position int, token int32) bool { return (token == fakeEnd) == (position == 4) }}
+	got := mustDrive(t, gateOf(t, runnerOf(t, llm, proxyModel(t, proxy.Lookahead, 1, nil)), wire.Request{}, GateOptions{Grammar: grammar}), llm, 20)
+	if len(got.Tokens) != 5 || got.Stats.Forwards != got.Stats.Proposed {
+		t.Errorf("%d tokens, %+v, want 5 tokens and a forward a proposal", len(got.Tokens), got.Stats)
 	}
 }
 

@@ -189,7 +189,8 @@ func drive(g *Gate, llm fakeLLM, limit int) (reply, error) {
 		if err != nil {
 			return out, err
 		}
-		if !slices.Equal(raw, logits) {
+		sameBits := func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) } // NaN too
+		if !slices.EqualFunc(raw, logits, sameBits) {
 			return out, fmt.Errorf("pass %d: Step changed the logits", out.Passes)
 		}
 		out.Decisions = append(out.Decisions, g.TakeDecisions()...)

@@ -109,9 +109,10 @@ func (p *optionParser) lookup(name string) (any, bool) {
 	return nil, false
 }
 
+// own looks up one of the proxy's options. "" and false say what saying nothing says, so they do not ask for a proxy.
 func (p *optionParser) own(name string) (any, bool) {
 	v, ok := p.lookup(name)
-	p.set = p.set || ok
+	p.set = p.set || ok && v != "" && v != false
 	return v, ok
 }
 

@@ -123,7 +123,7 @@ func TestParseOptionsRefuses(t *testing.T) {
 func TestOptionsWithoutAProxy(t *testing.T) {
 	for _, request := range []options{
 		{"proxy_pt": 0.1}, {"proxy_cutoff": 0.5}, {"proxy_max_rejections": 0.0},
-		{"proxy_explore": true}, {"proxy_trace": "decisions"}, {"proxy": ""},
+		{"proxy_explore": true}, {"proxy_trace": "decisions"}, {"proxy_pt": 0.0},
 	} {
 		if got, err := ParseOptions(nil, request, false); !errors.Is(err, ErrNoProxy) || got != nil {
 			t.Errorf("%v: %v, error %v, want %v", request, got, err, ErrNoProxy)

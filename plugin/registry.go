@@ -23,6 +23,9 @@ type Loaded struct {
 	eval   *proxy.Evaluator // forked for each sequence
 }
 
+// Bytes is the memory that the proxy takes: its parameters, and what its evaluators share, with the cache at its full size.
+func (l *Loaded) Bytes() int64 { return l.Model.Bytes() + l.eval.Bytes() }
+
 // cacheBytes bounds what one proxy remembers of the tokens it was asked about.
 const cacheBytes = 16 << 20
 
@@ -72,7 +75,7 @@ func digestOfPath(path string) string {
 	return name
 }
 
-// DefaultRegistryBytes bounds the parameters of hot-loaded proxies that a runner keeps.
+// DefaultRegistryBytes bounds the memory of the hot-loaded proxies that a runner keeps.
 const DefaultRegistryBytes = 256 << 20
 
 // Registry is the hot-loaded proxies, least recently used out first. A proxy that a sequence uses lives on in that sequence
@@ -88,7 +91,7 @@ type Registry struct {
 	loading singleflight.Group
 }
 
-// NewRegistry makes a registry of at most capacity bytes of parameters; the proxy used last stays even if it alone is more.
+// NewRegistry makes a registry of at most capacity bytes of proxies (see [Loaded.Bytes]); the proxy used last stays even if it alone is more.
 func NewRegistry(capacity int64) *Registry {
 	return &Registry{capacity: capacity, recent: list.New(), byName: map[string]*list.Element{}}
 }

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 	"strings"
 
@@ -106,12 +105,4 @@ func findOutput(v reflect.Value, depth int) *nn.Linear {
 		}
 	}
 	return nil
-}
-
-// column returns the i-th of the columns of width d in data.
-func column(data []float32, i, d int) ([]float32, error) {
-	if d <= 0 || (i+1)*d > len(data) {
-		return nil, fmt.Errorf("hidden state: want column %d of width %d, have %d values", i, d, len(data))
-	}
-	return data[i*d : (i+1)*d], nil
 }

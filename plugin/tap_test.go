@@ -54,8 +54,6 @@ type fakeLayer struct {
 	Down          *nn.Linear `gguf:"ffn_down"`
 }
 
-type fakeOptions struct{ hiddenSize int }
-
 // textOnly is llama's shape: tied weights by an alternative name.
 type textOnly struct {
 	Base   ml.Tensor
@@ -63,8 +61,6 @@ type textOnly struct {
 	Gate   *nn.Linear  `gguf:"output_gate"`
 	Plain  *nn.Linear
 	Output *nn.Linear `gguf:"output,alt:token_embd"`
-
-	*fakeOptions
 }
 
 // TextModel and VisionModel are exported as Ollama's are, so that they can be embedded.

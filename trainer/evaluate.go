@@ -30,7 +30,7 @@ type sample struct {
 
 func evalCommand() *cobra.Command {
 	return configured("eval", "Compare the exported proxy with base greedy on the held-out prompts", func(ctx context.Context, c config.Config) error {
-		s, err := open(ctx, c)
+		s, err := reopen(ctx, c)
 		if err != nil {
 			return err
 		}
@@ -50,6 +50,11 @@ func (s *session) evaluate(ctx context.Context) error {
 		return err
 	}
 	policies := []eval.Policy{eval.Greedy(s.config.Model), {Name: "proxy", Model: name}}
+	for _, p := range policies {
+		if err := s.client.Load(ctx, p.Model); err != nil {
+			return err
+		}
+	}
 	report := &progress{}
 	defer report.finish()
 	var scores []*eval.Scores

@@ -16,11 +16,7 @@ import (
 
 func exportCommand() *cobra.Command {
 	return configured("export", "Write the GGUF file and the Modelfile of a run's best checkpoint", func(_ context.Context, c config.Config) error {
-		resolved, err := c.YAML()
-		if err != nil {
-			return err
-		}
-		folder, err := run.Open(c.RunFolder(), resolved)
+		folder, err := run.Open(c.RunFolder(), nil)
 		if err != nil {
 			return err
 		}

@@ -61,5 +61,6 @@ func configured(use, short string, do func(ctx context.Context, c config.Config)
 	}
 	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file (YAML); flags and PROXY_RLHF_ variables win over it")
 	config.AddFlags(cmd.Flags())
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return config.FlagError(err) })
 	return cmd
 }

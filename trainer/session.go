@@ -29,8 +29,19 @@ type session struct {
 	train, validation, heldOut []prompts.Prompt
 }
 
-// open checks everything that can be checked before the first reply is asked for.
-func open(ctx context.Context, c config.Config) (s *session, err error) {
+// open checks everything that can be checked before the first reply is asked for. It is for commands that train: the folder's
+// configuration must be this one. With reopen the folder is one that was trained in, and what it was trained with stays.
+func open(ctx context.Context, c config.Config) (*session, error) {
+	resolved, err := c.YAML()
+	if err != nil {
+		return nil, err
+	}
+	return openFolder(ctx, c, resolved)
+}
+
+func reopen(ctx context.Context, c config.Config) (*session, error) { return openFolder(ctx, c, nil) }
+
+func openFolder(ctx context.Context, c config.Config, resolved []byte) (s *session, err error) {
 	s = &session{config: c}
 	defer func() {
 		if err != nil {
@@ -43,8 +54,7 @@ func open(ctx context.Context, c config.Config) (s *session, err error) {
 	if err = s.loadPrompts(); err != nil {
 		return s, err
 	}
-	resolved, err := c.YAML()
-	if err != nil {
+	if err = s.probeReward(ctx); err != nil {
 		return s, err
 	}
 	if s.folder, err = run.Open(c.RunFolder(), resolved); err != nil {
@@ -85,6 +95,12 @@ func (s *session) loadPrompts() error {
 		s.heldOut = heldOut[:c.Eval.Prompts]
 	}
 	return nil
+}
+
+// probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
+func (s *session) probeReward(ctx context.Context) error {
+	_, err := s.reward.Score(ctx, []reward.Sample{{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}})
+	return err
 }
 
 func (s *session) connect(ctx context.Context) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -49,10 +48,10 @@ func (s *session) learn(ctx context.Context) error {
 	fmt.Fprintf(os.Stderr, "training in %s (BLAS: %s)\n", s.folder.Dir(), ppo.BLAS())
 	_, err := loop.Run(ctx)
 	report.finish()
-	if errors.Is(err, context.Canceled) {
-		fmt.Fprintf(os.Stderr, "saved; the same command goes on from %s\n", s.folder.Path(learn.LastCheckpoint))
-	}
 	if err != nil {
+		if path := s.folder.Path(learn.LastCheckpoint); exists(path) {
+			fmt.Fprintf(os.Stderr, "saved; the same command goes on from %s\n", path)
+		}
 		return err
 	}
 	if err := s.export(loop); err != nil {

@@ -129,10 +129,11 @@ func TestConfigsOfTheRepository(t *testing.T) {
 	direct.Name = "direct"
 	direct.Reward = reward.Spec{Type: reward.TypeRegexp, Pattern: reward.FirstPerson, PerMatch: -1}
 	direct.Proxy.HiddenSizes = []int{256}
+	direct.Eval.MaxPerplexityRatio = 1.15
 	cheerful := valid()
 	cheerful.Name = "cheerful"
 	cheerful.Proxy.HiddenSizes = []int{256}
-	cheerful.Episodes, cheerful.Tokens = 1024, 40
+	cheerful.Episodes, cheerful.Tokens, cheerful.Eval.MaxPerplexityRatio = 640, 40, 1.4
 	cheerful.PPO.LearningRate, cheerful.RejectionCost = 1e-3, .005
 	for _, want := range []Config{direct.Complete(), cheerful.Complete()} {
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")

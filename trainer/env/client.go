@@ -140,6 +140,15 @@ func (c *Client) Pull(ctx context.Context, model string, progress func(done, tot
 	})
 }
 
+// Load makes the server load a model, so that the first reply does not wait for it.
+func (c *Client) Load(ctx context.Context, model string) error {
+	var out struct{}
+	if err := c.post(ctx, "/api/chat", map[string]any{"model": model}, &out); err != nil {
+		return fmt.Errorf("load model %s: %w", model, err)
+	}
+	return nil
+}
+
 // PushFile uploads a file as a blob and returns its digest.
 func (c *Client) PushFile(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)

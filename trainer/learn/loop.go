@@ -47,10 +47,12 @@ type State struct {
 	Agent    ppo.State
 	Base     proxy.Base
 	Episodes int // done so far
-	Best     Validation
-	Greedy   Validation
-	Started  bool // Greedy is known and the features have been observed
-	Elapsed  time.Duration
+	// Validated is the number of episodes at the last validation.
+	Validated int
+	Best      Validation
+	Greedy    Validation
+	Started   bool // Greedy is known and the features have been observed
+	Elapsed   time.Duration
 }
 
 // Validation is how a policy did on the validation prompts.
@@ -104,25 +106,39 @@ func (l *Loop) run(ctx context.Context, tick func()) error {
 			return err
 		}
 	}
-	l.Reporter.Phase("train", l.Config.Episodes-l.state.Episodes)
-	for l.state.Episodes < l.Config.Episodes {
-		before := l.state.Episodes
+	for announce := true; ; {
+		if l.validationDue() {
+			if err := l.validate(ctx); err != nil {
+				return err
+			}
+			tick()
+			if err := l.save(LastCheckpoint); err != nil {
+				return err
+			}
+			announce = true
+		}
+		left := l.Config.Episodes - l.state.Episodes
+		if left <= 0 {
+			return nil
+		}
+		if announce {
+			l.Reporter.Phase("train", left)
+			announce = false
+		}
 		if err := l.batch(ctx); err != nil {
 			return err
 		}
 		tick()
-		every := l.Config.Eval.Every
-		last := l.state.Episodes >= l.Config.Episodes
-		if last || every > 0 && before/every != l.state.Episodes/every {
-			if err := l.validate(ctx); err != nil {
-				return err
-			}
-		}
 		if err := l.save(LastCheckpoint); err != nil {
 			return err
 		}
 	}
-	return nil
+}
+
+// validationDue reports whether the policy has come past a point to validate at since it was last validated.
+func (l *Loop) validationDue() bool {
+	now, last, every := l.state.Episodes, l.state.Validated, l.Config.Eval.Every
+	return now > last && (now >= l.Config.Episodes || every > 0 && now/every != last/every)
 }
 
 // restore makes the agent, new or from the folder's last checkpoint.
@@ -313,6 +329,7 @@ func (l *Loop) validate(ctx context.Context) error {
 		return err
 	}
 	v := validation(l.state.Episodes, scores)
+	l.state.Validated = v.Episodes
 	if err := l.Folder.AppendMetrics(int64(l.state.Episodes), time.Now(), run.Metrics{
 		"eval/reward": v.Reward, "eval/perplexity": v.Perplexity, "eval/rejections_per_token": v.Rejections,
 		"eval/greedy_reward": l.state.Greedy.Reward, "eval/greedy_perplexity": l.state.Greedy.Perplexity,

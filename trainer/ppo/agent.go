@@ -21,9 +21,9 @@ const (
 // Agent is a policy, its critic and all that training them takes. Make one with
 // [New] or [FromState]. It is not for concurrent use.
 //
-// At n parameters in both networks it holds 16n bytes, for the weights, the
-// gradients and Adam's two moments, and while updating a gradient and one
-// minibatch's activations more.
+// At n parameters in both networks together it holds 14n bytes: weights, Adam's
+// two moments, and the gradients of one network at a time. An update takes 2n more
+// for the machine's copy of a gradient, and one minibatch's activations.
 type Agent struct {
 	inputLength int
 	options     Options
@@ -64,6 +64,7 @@ func New(inputLength int, o Options) (*Agent, error) {
 	}
 	a.options.HiddenSizes = append([]int(nil), o.HiddenSizes...)
 	a.actor.leanTowards(o.InitialAccept)
+	a.critic.shareGradients(a.actor)
 	var errs [3]error
 	a.actorOn, errs[0] = newActorProgram(a.actor, a.x, o)
 	a.criticOn, errs[1] = newCriticProgram(a.critic, a.x)

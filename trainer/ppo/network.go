@@ -58,6 +58,18 @@ func newNetwork(name string, sizes []int, activation proxy.Activation, rng *rand
 	return n
 }
 
+// shareGradients makes n keep its gradients where other keeps its own, wherever
+// the shapes agree. A gradient is needed only from the run of a program to the
+// step after it, and the first layer's is a quarter of a network's memory. Call it
+// before a program is built.
+func (n *network) shareGradients(other *network) {
+	for i, p := range n.params {
+		if q := other.params[i]; p.grad.Shape().Eq(q.grad.Shape()) {
+			p.grad, p.grads = q.grad, q.grads
+		}
+	}
+}
+
 func (n *network) layers() int { return len(n.sizes) - 1 }
 
 func (n *network) weight(layer int) []float32 { return n.params[2*layer].values }

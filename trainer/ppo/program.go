@@ -2,6 +2,7 @@ package ppo
 
 import (
 	"fmt"
+	"runtime"
 
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -41,15 +42,35 @@ type valueProgram struct {
 	value []float32 // batch
 }
 
-// machine runs a graph. Gorgonia's machines keep their results until they are
-// reset, and what was read is copied into buffers that live as long as the graph.
+// machine runs a graph. What is read of it is copied into buffers that live as
+// long as the graph; all else is dropped when Gorgonia's machine is reset, which
+// it must be before it can run again.
 type machine struct {
-	vm G.VM
+	vm     G.VM
+	tidies bool
 }
 
+func newMachine(g *G.ExprGraph) machine {
+	bytes := 0
+	for _, n := range g.AllNodes() {
+		bytes += 4 * n.Shape().TotalSize()
+	}
+	return machine{vm: G.NewTapeMachine(g), tidies: bytes > tidyAbove}
+}
+
+// tidyAbove is the size of a graph's tensors, in bytes, from which on they are
+// collected after every run. A graph of the paper's size drops 100 MB a run, and
+// at the collector's own pace that doubles the memory of the process. Tensors hold
+// no pointers, so a collection costs a hundredth of such a run.
+const tidyAbove = 64 << 20
+
 func (m machine) run() error {
-	defer m.vm.Reset()
-	return m.vm.RunAll()
+	err := m.vm.RunAll()
+	m.vm.Reset()
+	if m.tidies {
+		runtime.GC()
+	}
+	return err
 }
 
 func newActorProgram(net *network, x *tensor.Dense, o Options) (*actorProgram, error) {
@@ -75,7 +96,7 @@ func newActorProgram(net *network, x *tensor.Dense, o Options) (*actorProgram, e
 	if b.err != nil {
 		return nil, b.err
 	}
-	p.vm = G.NewTapeMachine(g)
+	p.machine = newMachine(g)
 	return p, nil
 }
 
@@ -98,7 +119,7 @@ func newCriticProgram(net *network, x *tensor.Dense) (*criticProgram, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	p.vm = G.NewTapeMachine(g)
+	p.machine = newMachine(g)
 	return p, nil
 }
 
@@ -113,7 +134,7 @@ func newValueProgram(net *network, x *tensor.Dense) (*valueProgram, error) {
 	if b.err != nil {
 		return nil, b.err
 	}
-	p.vm = G.NewTapeMachine(g)
+	p.machine = newMachine(g)
 	return p, nil
 }
 
