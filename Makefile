@@ -72,8 +72,8 @@ bench: stock build model ## every benchmark, the end-to-end ones against the unp
 	$(WITH) go test -tags patched -count=1 -timeout 60m -run '^$$' -bench . ./integration/...
 
 # The checks read PROXY_RLHF_ALL_SEEDS.
-learn: deps ## the learning checks with all their seeds instead of one
-	CGO_LDFLAGS="$(BLAS)" PROXY_RLHF_ALL_SEEDS=1 go test -tags "$(BLASTAG)" -count=1 -timeout 60m -run Learn -v ./trainer/...
+learn: build stock model ## the learning checks with every use, both kinds of features and three seeds (an hour)
+	PROXY_RLHF_ALL_SEEDS=1 $(WITH) go test -tags patched -count=1 -timeout 3h -run 'TestLearn$$' -v ./integration/
 
 # Twice: as built by default, and with every build tag. Neither needs the patched tree.
 lint: deps ## gofmt, go vet, staticcheck

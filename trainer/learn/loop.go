@@ -336,7 +336,8 @@ func (l *Loop) validate(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	within := v.Perplexity <= l.Config.Eval.MaxPerplexityRatio*l.state.Greedy.Perplexity
+	ratio := l.Config.Eval.MaxPerplexityRatio
+	within := ratio == 0 || v.Perplexity <= ratio*l.state.Greedy.Perplexity
 	if within && v.Reward > l.state.Best.Reward {
 		l.state.Best = v
 		if err := l.save(BestCheckpoint); err != nil {
