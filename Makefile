@@ -19,7 +19,6 @@ WITH    := $(PATCHED) -exec --
 # Linker flags of OpenBLAS, empty without it. Asked for when a recipe needs it, once.
 BLAS    = $(eval BLAS := $$(shell .ci/openblas.sh))$(BLAS)
 BLASTAG = $(if $(BLAS),openblas)
-ALLTAGS = patched$(BLASTAG:%=,%)
 
 # Every package but the end-to-end tests, which need the patched tree.
 UNIT = $$(go list ./... | grep -v '/integration')
@@ -79,10 +78,11 @@ learn: build stock model ## the learning checks with every use, both kinds of fe
 lint: deps ## gofmt, go vet, staticcheck
 	@unformatted=$$(git ls-files -co --exclude-standard -- '*.go' '*.go.in' | xargs gofmt -l); \
 	if [[ -n $$unformatted ]]; then echo "not formatted, run gofmt -w on:" $$unformatted >&2; exit 1; fi
-	go vet ./...
-	CGO_LDFLAGS="$(BLAS)" go vet -tags "$(ALLTAGS)" ./...
-	go run $(STATICCHECK) ./...
-	CGO_LDFLAGS="$(BLAS)" go run $(STATICCHECK) -tags "$(ALLTAGS)" ./...
+	@GOBIN="$(CURDIR)/build/tools" go install $(STATICCHECK)
+	CGO_LDFLAGS="$(BLAS)" go vet -tags "$(BLASTAG)" ./...
+	CGO_LDFLAGS="$(BLAS)" build/tools/staticcheck -tags "$(BLASTAG)" ./...
+	$(WITH) go vet -tags patched ./integration/
+	$(WITH) build/tools/staticcheck -tags patched ./integration/
 
 clean: ## remove what was built here; models and the shared build folder in the user's cache stay
 	rm -rf bin build lib

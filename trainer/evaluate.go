@@ -18,7 +18,7 @@ const evaluationFile = "evaluation.json"
 type evaluation struct {
 	Summaries []eval.Summary `json:"summaries"`
 	Prompts   int            `json:"prompts"`
-	// Samples are the first few held-out replies of each policy.
+	// Samples are the first few held-out prompts to which the policies reply differently.
 	Samples []sample `json:"samples"`
 }
 
@@ -106,7 +106,13 @@ func (s *session) attach(ctx context.Context) (string, error) {
 
 func (e *evaluation) addSamples(scores []*eval.Scores) {
 	const shown = 3
-	for i := range min(shown, e.Prompts) {
+	for i := range e.Prompts {
+		if len(e.Samples) == shown {
+			return
+		}
+		if scores[0].Replies[i].Text == scores[len(scores)-1].Replies[i].Text {
+			continue
+		}
 		one := sample{Prompt: scores[0].Replies[i].Prompt.Text}
 		for _, sc := range scores {
 			one.Replies = append(one.Replies, sc.Replies[i].Text)

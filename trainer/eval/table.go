@@ -3,7 +3,6 @@ package eval
 import (
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/olekukonko/tablewriter"
 )
@@ -28,16 +27,4 @@ func WriteTable(w io.Writer, summaries []Summary) {
 		})
 	}
 	t.Render()
-}
-
-// WriteSamples writes n replies of each policy side by side: those of the prompts where the last policy gained most over the
-// first would flatter it, so they are simply the first n.
-func WriteSamples(w io.Writer, n int, scores ...*Scores) {
-	for i := range min(n, len(scores[0].Replies)) {
-		fmt.Fprintf(w, "\n%s\n", scores[0].Replies[i].Prompt.Text)
-		for _, s := range scores {
-			text := strings.Join(strings.Fields(s.Replies[i].Text), " ")
-			fmt.Fprintf(w, "  %-12s %+.2f  %s\n", s.Policy.Name, s.Rewards[i], text)
-		}
-	}
 }
