@@ -4,6 +4,10 @@ package integration
 
 import (
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -249,6 +253,31 @@ func TestAdapter(t *testing.T) {
 		if off.Proxy != nil || off.Response != forced.Response || off.Response == on.Response {
 			t.Errorf("%s: proxy none gives %q with %+v, temperature 0 %q, the proxy %q", name, off.Response, off.Proxy, forced.Response, on.Response)
 		}
+	}
+}
+
+// The command line: a Modelfile with ADAPTER and PARAMETER, and the counts that run --verbose prints.
+func TestCommandLine(t *testing.T) {
+	s := usersServer(t)
+	dir := t.TempDir()
+	check(t, os.WriteFile(filepath.Join(dir, "proxy.gguf"), newProxy(t, proxy.Prefix, 15, nil), 0o644))
+	check(t, os.WriteFile(filepath.Join(dir, "Modelfile"), []byte("FROM "+model+"\nADAPTER ./proxy.gguf\nPARAMETER proxy_max_rejections 3\n"), 0o644))
+	ollama := func(args ...string) string {
+		cmd := exec.Command(root("bin", "ollama"), args...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "OLLAMA_HOST="+s.host, "HOME="+servers.dir)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("ollama %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	ollama("create", "by-hand", "-f", "Modelfile")
+	out := ollama("run", "--verbose", "by-hand", "Say hello in five words.")
+	if !strings.Contains(out, "proxy decisions:") || !strings.Contains(out, "prefix") {
+		t.Errorf("run --verbose does not count:\n%s", out)
+	}
+	if version := ollama("--version"); !strings.Contains(version, "0.24.0") || !strings.Contains(version, "proxy-rlhf") {
+		t.Errorf("--version says %q", version)
 	}
 }
 

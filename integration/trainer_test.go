@@ -4,13 +4,17 @@ package integration
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -139,6 +143,40 @@ func TestTrainerBadInput(t *testing.T) {
 				t.Errorf("replies were asked for first:\n%s", out)
 			}
 		})
+	}
+}
+
+// A reward of one's own, over HTTP: the trainer sends what OpenRLHF's servers get and learns from what comes back.
+func TestHTTPReward(t *testing.T) {
+	var scored atomic.Int32
+	scorer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Query, Prompts []string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || len(in.Query) != len(in.Prompts) {
+			http.Error(w, "not OpenRLHF's request", http.StatusBadRequest)
+			return
+		}
+		rewards := make([]float64, len(in.Query))
+		for i, q := range in.Query {
+			rewards[i] = -float64(strings.Count(q, "e"))
+			scored.Add(1)
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"rewards": rewards})
+	}))
+	defer scorer.Close()
+	configuration := filepath.Join(t.TempDir(), "http.yaml")
+	check(t, os.WriteFile(configuration, []byte("reward: {type: http, url: \""+scorer.URL+"\"}\ndense: false\n"), 0o644))
+	dir := filepath.Join(t.TempDir(), "run")
+	out, err := trainer(small(dir, "--config", configuration, "--episodes", "32")...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if n := scored.Load(); n < 32 {
+		t.Errorf("the scorer saw %d replies", n)
+	}
+	m, err := proxy.Open(filepath.Join(dir, "proxy.gguf"))
+	check(t, err)
+	if m.Training["reward"] != "http" || m.Base.Digest == "" || m.Base.VocabSize != modelShape.VocabSize {
+		t.Errorf("the exported file says %v of its training and %+v of its base", m.Training, m.Base)
 	}
 }
 

@@ -603,3 +603,19 @@ func TestMetricsMap(t *testing.T) {
 		t.Errorf("entropy is %v, want about %v", got["losses/entropy"], want)
 	}
 }
+
+// At the paper's size, nodes that kept their values would hold 180 MB.
+func TestNothingOutlivesARun(t *testing.T) {
+	a := newAgent(t, smallOptions())
+	batch, _ := signBandit(a, rand.New(rand.NewPCG(1, 1)), 5)
+	if _, err := a.Update(batch); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []machine{a.actorOn.machine, a.criticOn.machine, a.valuesOn.machine} {
+		for _, n := range m.graph.AllNodes() {
+			if n.Op() != nil && n.Value() != nil && !n.IsScalar() {
+				t.Errorf("%v keeps a value of shape %v", n, n.Value().Shape())
+			}
+		}
+	}
+}
