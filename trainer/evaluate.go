@@ -18,7 +18,7 @@ const evaluationFile = "evaluation.json"
 type evaluation struct {
 	Summaries []eval.Summary `json:"summaries"`
 	Prompts   int            `json:"prompts"`
-	// Samples are the first few held-out prompts to which the policies reply differently.
+	// Samples are the first few held-out prompts on which the policies' rewards differ.
 	Samples []sample `json:"samples"`
 }
 
@@ -110,7 +110,7 @@ func (e *evaluation) addSamples(scores []*eval.Scores) {
 		if len(e.Samples) == shown {
 			return
 		}
-		if scores[0].Replies[i].Text == scores[len(scores)-1].Replies[i].Text {
+		if scores[0].Rewards[i] == scores[len(scores)-1].Rewards[i] {
 			continue
 		}
 		one := sample{Prompt: scores[0].Replies[i].Prompt.Text}
