@@ -62,7 +62,7 @@ func (w way) seconds(b *testing.B, round, n int) float64 {
 // BenchmarkDecode times one forward pass of the patched build's ways of decoding against the stock build, in turn, and reports
 // the medians of the paired ratios: stock's time ÷ ours, so that 1 is stock's speed and less is slower.
 func BenchmarkDecode(b *testing.B) {
-	const rounds = 9
+	const rounds = 5
 	stock := start(b, "bench/stock", root("bin", "ollama-stock"), "OLLAMA_NEW_ENGINE=1")
 	ours := start(b, "bench/patched", root("bin", "ollama"), wire.RolloutVariable+"=1")
 	prefix := ours.push(b, newProxy(b, proxy.Prefix, 21, nil))
