@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"math"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/plot"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
@@ -9,21 +10,19 @@ import (
 
 // drawCurve draws the run's reward from its metrics file.
 func (s *session) drawCurve() error {
-	lines, err := run.ReadJSON[map[string]any](s.folder.Path(run.MetricsFile))
+	records, err := run.ReadMetrics(s.folder.Dir())
 	if err != nil {
 		return err
 	}
 	var points []plot.Point
-	greedy := 0.0
-	for _, line := range lines {
-		episodes, _ := line["step"].(float64)
-		if reward, ok := line["charts/episodic_return"].(float64); ok {
-			points = append(points, plot.Point{Episode: int(episodes), Reward: reward})
+	greedy := math.NaN()
+	for _, r := range records {
+		if reward, ok := r.Metrics["charts/episodic_return"]; ok {
+			points = append(points, plot.Point{Episode: int(r.Step), Reward: reward})
 		}
-		if reward, ok := line["eval/reward"].(float64); ok {
-			perplexity, _ := line["eval/perplexity"].(float64)
-			points = append(points, plot.Point{Episode: int(episodes), Reward: reward, Perplexity: perplexity, Validation: true})
-			greedy, _ = line["eval/greedy_reward"].(float64)
+		if reward, ok := r.Metrics["eval/reward"]; ok {
+			points = append(points, plot.Point{Episode: int(r.Step), Reward: reward, Perplexity: r.Metrics["eval/perplexity"], Validation: true})
+			greedy = r.Metrics["eval/greedy_reward"]
 		}
 	}
 	svg, png, err := plot.RewardCurve(points, greedy, s.config.Name)

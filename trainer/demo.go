@@ -51,10 +51,11 @@ func (s *session) printChat() {
 	if err != nil {
 		store = s.config.Ollama.Store
 	}
+	binary := s.config.Ollama.Binary
 	fmt.Printf(`
 to chat with it:
   OLLAMA_HOST=127.0.0.1:11555 OLLAMA_MODELS=%s HOME=%s %s serve &
   OLLAMA_HOST=127.0.0.1:11555 %s run --verbose %s
   OLLAMA_HOST=127.0.0.1:11555 %s run %s      # the same model without the proxy
-`, filepath.Join(store, "models"), store, s.binaryPath(), s.binaryPath(), s.config.Name, s.binaryPath(), s.config.Model)
+`, filepath.Join(store, "models"), store, binary, binary, s.config.Name, binary, s.config.Model)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
@@ -63,6 +62,7 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte) (s *sessi
 	if err = s.connect(ctx); err != nil {
 		return s, err
 	}
+	s.client.Timeout = c.Ollama.Timeout
 	if err = s.ensureModel(ctx); err != nil {
 		return s, err
 	}
@@ -172,6 +172,3 @@ func reachable(ctx context.Context, url string) bool {
 	resp.Body.Close()
 	return true
 }
-
-// binaryPath is the patched ollama as a user would call it.
-func (s *session) binaryPath() string { return filepath.Clean(s.config.Ollama.Binary) }

@@ -85,7 +85,15 @@ func (c *Client) Chat(ctx context.Context, r Request) (Reply, error) {
 			LogProb float64 `json:"logprob"`
 		} `json:"logprobs"`
 	}
-	if err := c.post(ctx, "/api/chat", in, &out); err != nil {
+	waiting, cancel := ctx, context.CancelFunc(func() {})
+	if c.Timeout > 0 {
+		waiting, cancel = context.WithTimeout(ctx, c.Timeout)
+	}
+	defer cancel()
+	if err := c.post(waiting, "/api/chat", in, &out); err != nil {
+		if ctx.Err() == nil && waiting.Err() != nil {
+			return Reply{}, fmt.Errorf("%w of %s: raise ollama.timeout, or lower ollama.parallel", ErrTimeout, c.Timeout)
+		}
 		return Reply{}, err
 	}
 	if !out.Done {
@@ -109,9 +117,12 @@ func (c *Client) Chat(ctx context.Context, r Request) (Reply, error) {
 // ErrCutOff is a reply that the server ended without a final record.
 var ErrCutOff = errors.New("the server cut the reply off: it repeated one token 30 times")
 
+// ErrTimeout is a reply that took longer than the client's Timeout.
+var ErrTimeout = errors.New("no reply within the time limit")
+
 // passing reports whether an error may pass by itself: no connection, or the server's own failure.
 func passing(err error) bool {
-	if errors.Is(err, context.Canceled) || errors.Is(err, ErrCutOff) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, ErrCutOff) || errors.Is(err, ErrTimeout) {
 		return false
 	}
 	var e *APIError

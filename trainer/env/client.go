@@ -25,6 +25,9 @@ import (
 
 // Client speaks to one Ollama server. Make one with [NewClient].
 type Client struct {
+	// Timeout is the longest wait for one reply; 0 is no limit. Set it before the first request.
+	Timeout time.Duration
+
 	base *url.URL
 	http *http.Client
 	api  *api.Client

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -165,6 +167,14 @@ func TestRolloutErrors(t *testing.T) {
 	var e *APIError
 	if !errors.As(err, &e) || e.Status != http.StatusBadRequest || !strings.Contains(err.Error(), c.Host()) || calls.Load() != 1 {
 		t.Errorf("after %d calls: %v", calls.Load(), err)
+	}
+	slow := fake(t, func(_ http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body) // a server sees that its client has left only once the body is read
+		<-r.Context().Done()
+	})
+	slow.Timeout = 20 * time.Millisecond
+	if _, err := Rollout(context.Background(), slow, requests(1), 1, nil); !errors.Is(err, ErrTimeout) || !strings.Contains(err.Error(), "ollama.timeout") {
+		t.Errorf("a server that never answers: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -13,7 +13,6 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
-	"github.com/proxy-rlhf/proxy-rlhf/sampler"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
@@ -52,7 +51,6 @@ type State struct {
 	Best      Validation
 	Greedy    Validation
 	Started   bool // Greedy is known and the features have been observed
-	Elapsed   time.Duration
 }
 
 // Validation is how a policy did on the validation prompts.
@@ -85,9 +83,7 @@ func (l *Loop) Run(ctx context.Context) (State, error) {
 	if err := l.restore(); err != nil {
 		return State{}, err
 	}
-	began := time.Now()
-	earlier := l.state.Elapsed
-	err := l.run(ctx, func() { l.state.Elapsed = earlier + time.Since(began) })
+	err := l.run(ctx)
 	if errors.Is(err, context.Canceled) || err == nil {
 		if saveErr := l.save(LastCheckpoint); saveErr != nil {
 			return l.state, saveErr
@@ -96,12 +92,11 @@ func (l *Loop) Run(ctx context.Context) (State, error) {
 	return l.state, err
 }
 
-func (l *Loop) run(ctx context.Context, tick func()) error {
+func (l *Loop) run(ctx context.Context) error {
 	if !l.state.Started {
 		if err := l.observeGreedy(ctx); err != nil {
 			return err
 		}
-		tick()
 		if err := l.save(LastCheckpoint); err != nil {
 			return err
 		}
@@ -111,7 +106,6 @@ func (l *Loop) run(ctx context.Context, tick func()) error {
 			if err := l.validate(ctx); err != nil {
 				return err
 			}
-			tick()
 			if err := l.save(LastCheckpoint); err != nil {
 				return err
 			}
@@ -128,7 +122,6 @@ func (l *Loop) run(ctx context.Context, tick func()) error {
 		if err := l.batch(ctx); err != nil {
 			return err
 		}
-		tick()
 		if err := l.save(LastCheckpoint); err != nil {
 			return err
 		}
@@ -144,10 +137,8 @@ func (l *Loop) validationDue() bool {
 // restore makes the agent, new or from the folder's last checkpoint.
 func (l *Loop) restore() error {
 	inputLength := l.proxyConfig().InputLength()
-	options := l.Config.PPO
-	options.Seed = l.Config.Seed
 	var err error
-	if l.agent, err = ppo.New(inputLength, options); err != nil {
+	if l.agent, err = ppo.New(inputLength, l.Config.PPO); err != nil {
 		return err
 	}
 	err = l.Folder.LoadCheckpoint(LastCheckpoint, &l.state)
@@ -173,15 +164,13 @@ func (l *Loop) save(name string) error {
 func (l *Loop) proxyConfig() proxy.Config {
 	c := l.Config.Proxy
 	return proxy.Config{
-		Features:          proxy.Features(c.Features),
+		Features:          c.Features,
 		EmbeddingLength:   l.Base.EmbeddingLength,
 		FeedForwardLength: c.HiddenSizes,
-		Activation:        proxy.Activation(c.Activation),
-		Pool: sampler.Options{
-			Temperature: c.Temperature, TopK: c.TopK, TopP: c.TopP, MinP: c.MinP, PT: c.PT, MaxRejections: c.MaxRejections,
-		},
-		Cutoff: c.Cutoff,
-		Base:   l.Base,
+		Activation:        c.Activation,
+		Pool:              c.Pool(),
+		Cutoff:            c.Cutoff,
+		Base:              l.Base,
 		Training: map[string]any{
 			"algorithm": "ppo",
 			"episodes":  l.state.Episodes,
