@@ -133,8 +133,8 @@ func TestConfigsOfTheRepository(t *testing.T) {
 	cheerful := valid()
 	cheerful.Name = "cheerful"
 	cheerful.Proxy.HiddenSizes = []int{256}
-	cheerful.Episodes, cheerful.Tokens, cheerful.Eval.MaxPerplexityRatio = 1024, 40, 1.4
-	cheerful.Eval.Every = 256
+	cheerful.Episodes, cheerful.Tokens, cheerful.Eval.MaxPerplexityRatio = 512, 40, 1.4
+	cheerful.Prompts.Validation, cheerful.PPO.Gamma = 64, .7
 	cheerful.PPO.LearningRate, cheerful.RejectionCost = 1e-3, .005
 	for _, want := range []Config{direct.Complete(), cheerful.Complete()} {
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")

@@ -63,7 +63,8 @@ func New(inputLength int, o Options) (*Agent, error) {
 		shuffling:   stream(streamShuffle),
 	}
 	a.options.HiddenSizes = append([]int(nil), o.HiddenSizes...)
-	a.actor.leanTowards(o.InitialAccept)
+	a.actor.quieten(math.Log(o.InitialAccept), math.Log(1-o.InitialAccept))
+	a.critic.quieten(0)
 	a.critic.shareGradients(a.actor)
 	var errs [3]error
 	a.actorOn, errs[0] = newActorProgram(a.actor, a.x, o)

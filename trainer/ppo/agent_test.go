@@ -90,7 +90,7 @@ func weightsOf(t testing.TB, a *Agent) [][]float32 {
 	return w
 }
 
-func TestUntrainedAgentAccepts(t *testing.T) {
+func TestUntrainedAgent(t *testing.T) {
 	for _, p := range []float64{.1, .5, .8, .99} {
 		o := DefaultOptions()
 		o.HiddenSizes, o.MinibatchSize, o.InitialAccept = []int{64}, 8, p
@@ -102,6 +102,9 @@ func TestUntrainedAgentAccepts(t *testing.T) {
 			}
 			if got := a.Accept(f); math.Abs(got-p) > .02 {
 				t.Errorf("pi(accept) is %v at first, want about %v", got, p)
+			}
+			if v := a.Value(f); math.Abs(v) > .02 {
+				t.Errorf("the critic starts with a value of %v, want about 0", v)
 			}
 		}
 	}

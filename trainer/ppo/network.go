@@ -75,17 +75,20 @@ func (n *network) layers() int { return len(n.sizes) - 1 }
 func (n *network) weight(layer int) []float32 { return n.params[2*layer].values }
 func (n *network) bias(layer int) []float32   { return n.params[2*layer+1].values }
 
-// leanTowards makes an actor start at pi(accept) ≈ p everywhere: a hundredth of
-// the usual weights in the last layer, and the logarithms of the probabilities
-// as its bias. At 0.5 an untrained proxy rejects so much that training never
-// sees good text.
-func (n *network) leanTowards(p float64) {
+// quieten makes a network's outputs start at bias almost everywhere: a hundredth
+// of the usual weights in the last layer. An actor of bias log π starts at that π
+// (at 0.5 an untrained proxy rejects so much that training never sees good text);
+// a critic of bias 0 starts by knowing nothing, where the usual weights would
+// start it with noise many times as large as a token's reward.
+func (n *network) quieten(bias ...float64) {
 	last := n.layers() - 1
 	w, b := n.weight(last), n.bias(last)
 	for i := range w {
 		w[i] *= .01
 	}
-	b[0], b[1] = float32(math.Log(p)), float32(math.Log(1-p))
+	for i := range b {
+		b[i] = float32(bias[i])
+	}
 }
 
 // forward is the network in plain loops and float64, for one input: the slow,
