@@ -56,7 +56,7 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte) (s *sessi
 	if err = s.probeReward(ctx); err != nil {
 		return s, err
 	}
-	if s.folder, err = run.Open(c.RunFolder(), resolved); err != nil {
+	if s.folder, err = run.Open(c.RunFolder(), resolved, "run", "model_file", "ollama"); err != nil {
 		return s, err
 	}
 	if err = s.connect(ctx); err != nil {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -54,13 +55,15 @@ type Folder struct {
 // Open creates dir, with its parents, or opens the one of an earlier run, and
 // locks it against other processes until Close.
 //
-// resolved is the configuration of the run. It is written to config.yaml; if
-// that exists already and differs, the error is an *OtherRunError. nil leaves
-// config.yaml alone, for who goes on with what is there.
+// resolved is the configuration of the run, in YAML. It is written to config.yaml;
+// if that exists already and differs, the error is an *OtherRunError, unless only
+// the top-level keys named in places differ: those say where a run takes place and
+// not what it is, so that a run can be moved. nil leaves config.yaml alone, for who
+// goes on with what is there.
 //
 // A last line without an end in a .jsonl file, and files that were being
 // written, are what a killed process leaves behind: Open removes them.
-func Open(dir string, resolved []byte) (*Folder, error) {
+func Open(dir string, resolved []byte, places ...string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, wrap("create", dir, dir, err)
 	}
@@ -72,14 +75,14 @@ func Open(dir string, resolved []byte) (*Folder, error) {
 	if !locked {
 		return nil, fmt.Errorf("run: open %s: %w", dir, ErrInUse)
 	}
-	if err := f.prepare(resolved); err != nil {
+	if err := f.prepare(resolved, places); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
 
 // prepare does what is left to do once the folder is locked.
-func (f *Folder) prepare(resolved []byte) error {
+func (f *Folder) prepare(resolved []byte, places []string) error {
 	if err := f.clean(); err != nil {
 		return err
 	}
@@ -89,21 +92,23 @@ func (f *Folder) prepare(resolved []byte) error {
 	have, err := os.ReadFile(f.Path(ConfigFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return f.WriteFile(ConfigFile, resolved)
 	case err != nil:
 		return wrap("read", f.Path(ConfigFile), f.dir, err)
-	case !bytes.Equal(have, resolved):
-		return otherRun(f.dir, have, resolved)
+	case bytes.Equal(have, resolved):
+		return nil
+	default:
+		if err := otherRun(f.dir, have, resolved, places); err != nil {
+			return err
+		}
 	}
-	return nil
+	return f.WriteFile(ConfigFile, resolved)
 }
 
-// otherRun expects texts that differ.
-func otherRun(dir string, have, want []byte) error {
-	h, w := strings.Split(string(have), "\n"), strings.Split(string(want), "\n")
-	e := &OtherRunError{Dir: dir}
+// otherRun returns an *OtherRunError for the first line that differs outside of places.
+func otherRun(dir string, have, want []byte, places []string) error {
+	h, w := without(have, places), without(want, places)
 	for i := range max(len(h), len(w)) {
-		e.Line, e.Have, e.Want = i+1, "", ""
+		e := &OtherRunError{Dir: dir, Line: i + 1}
 		if i < len(h) {
 			e.Have = h[i]
 		}
@@ -111,10 +116,26 @@ func otherRun(dir string, have, want []byte) error {
 			e.Want = w[i]
 		}
 		if e.Have != e.Want {
-			break
+			return e
 		}
 	}
-	return e
+	return nil
+}
+
+// without returns the lines of a YAML text, those of the given top-level keys empty.
+func without(text []byte, keys []string) []string {
+	lines := strings.Split(string(text), "\n")
+	inside := false
+	for i, line := range lines {
+		if line != "" && line[0] != ' ' {
+			key, _, _ := strings.Cut(line, ":")
+			inside = slices.Contains(keys, key)
+		}
+		if inside {
+			lines[i] = ""
+		}
+	}
+	return lines
 }
 
 // clean removes what a killed process left behind.

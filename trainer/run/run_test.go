@@ -103,6 +103,36 @@ func TestOpenWritesTheConfigurationAndComesBackToIt(t *testing.T) {
 	open(t, dir, nil) // and it is not left locked
 }
 
+func TestARunMayMove(t *testing.T) {
+	dir := t.TempDir()
+	const before = "seed: 1\nollama:\n  host: a\nname: demo\nrun: x\n"
+	for _, c := range []struct {
+		config string
+		line   int // of the difference that is refused
+	}{
+		{before, 0},
+		{"seed: 1\nollama:\n  host: b\nname: demo\nrun: y\n", 0},
+		{"seed: 1\nollama:\n  host: b\nname: other\nrun: y\n", 4},
+		{"seed: 1\nollama:\n  host: b\nname: demo\nrun: y\nmore: 1\n", 6},
+		{before, 0},
+	} {
+		f, err := Open(dir, []byte(c.config), "ollama", "run")
+		var other *OtherRunError
+		if errors.As(err, &other); (c.line == 0) != (err == nil) || err != nil && (other == nil || other.Line != c.line) {
+			t.Fatalf("%q: %v", c.config, err)
+		}
+		if err != nil {
+			continue
+		}
+		if got := read(t, f.Path(ConfigFile)); got != c.config {
+			t.Errorf("config.yaml is %q, want %q", got, c.config)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestOpenRefusesASecondOpener(t *testing.T) {
 	dir := t.TempDir()
 	f, err := Open(dir, nil)
