@@ -133,9 +133,10 @@ func TestConfigsOfTheRepository(t *testing.T) {
 	cheerful := valid()
 	cheerful.Name = "cheerful"
 	cheerful.Proxy.HiddenSizes = []int{256}
-	cheerful.Episodes, cheerful.Tokens, cheerful.Eval.MaxPerplexityRatio = 512, 40, 1.4
-	cheerful.Prompts.Validation, cheerful.PPO.Gamma = 64, .7
-	cheerful.PPO.LearningRate, cheerful.RejectionCost = 1e-3, .005
+	cheerful.Episodes, cheerful.Tokens, cheerful.Eval.MaxPerplexityRatio = 640, 40, 1.4
+	cheerful.Prompts.Validation, cheerful.Eval.Every = 64, 320
+	cheerful.PPO.Gamma, cheerful.PPO.MinibatchSize = .7, 128
+	cheerful.PPO.LearningRate, cheerful.RejectionCost = 6e-4, .005
 	for _, want := range []Config{direct.Complete(), cheerful.Complete()} {
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")
 		got, err := Load(path, nil, nil)
