@@ -133,7 +133,7 @@ func TestConfigsOfTheRepository(t *testing.T) {
 	cheerful := valid()
 	cheerful.Name = "cheerful"
 	cheerful.Proxy.HiddenSizes = []int{256}
-	cheerful.Episodes, cheerful.Tokens, cheerful.Eval.MaxPerplexityRatio = 640, 40, 1.4
+	cheerful.Episodes, cheerful.Tokens, cheerful.Eval.MaxPerplexityRatio = 960, 40, 1.4
 	cheerful.Prompts.Validation, cheerful.Eval.Every = 64, 320
 	cheerful.PPO.Gamma, cheerful.PPO.MinibatchSize = .7, 128
 	cheerful.PPO.LearningRate, cheerful.RejectionCost = 6e-4, .005

@@ -323,8 +323,8 @@ func TestDemoPrompts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(train) != 751 || len(heldOut) != 96 {
-		t.Errorf("%d train and %d held out; want 751 and 96 distinct ones", len(train), len(heldOut))
+	if len(train) != 751 || len(heldOut) != 192 {
+		t.Errorf("%d train and %d held out; want 751 and 192 distinct ones", len(train), len(heldOut))
 	}
 }
 
