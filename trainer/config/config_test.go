@@ -137,6 +137,7 @@ func TestConfigsOfTheRepository(t *testing.T) {
 	cheerful.Prompts.Validation, cheerful.Eval.Every = 64, 320
 	cheerful.PPO.Gamma, cheerful.PPO.MinibatchSize = .7, 128
 	cheerful.PPO.LearningRate, cheerful.RejectionCost = 6e-4, .005
+	direct.Prompts.HoldOut, cheerful.Prompts.HoldOut = 192, 192
 	for _, want := range []Config{direct.Complete(), cheerful.Complete()} {
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")
 		got, err := Load(path, nil, nil)
