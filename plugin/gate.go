@@ -22,15 +22,23 @@ type Grammar interface {
 	Accept(token int32)
 }
 
-// Step is what one forward pass of the LLM led to.
+// Pass is what the LLM gave at one token that was fed: its logits, one a token of the vocabulary, and its final hidden state,
+// d values.
+type Pass struct {
+	Logits, Hidden []float32
+}
+
+// Step is what the passes of one batch led to.
 type Step struct {
 	// Emit says that the reply got a token, Token.
 	Emit  bool
 	Token int32
-	// Rewind says that the last token fed was rejected: take its position out of the cache before Next is fed.
-	Rewind bool
-	// Next is the token to feed next. For a prefix proxy it is Token.
-	Next int32
+	// Kept is the index of the pass whose token stays in the cache. -1 is none: the position is fed again, with Next.
+	Kept int
+	// Next is the tokens to feed next, all at one position: a prefix proxy's is Token, a lookahead proxy's are candidates, in
+	// descending order of probability and more than one only with siblings (see [Siblings]). As few of them as there is
+	// room for may be fed, from the first on. Valid until the next Step; empty after the end of the reply.
+	Next []int32
 }
 
 // Gate is SKAM and a proxy on one live sequence. It is not for concurrent use.
@@ -45,14 +53,20 @@ type Gate struct {
 	cutoff  float64
 	grammar Grammar
 	rng     *rand.Rand // nil: the likelier action is taken
+	draw    float64    // what rng gave for the candidate, NaN until it is asked
 
-	// fed is true while a candidate of the walk is in the LLM's cache and undecided (lookahead).
+	siblings Siblings
+	next     []int32 // memory of Step.Next
+	// fed is true while candidates of the walk are in the LLM's cache and undecided (lookahead).
 	fed bool
+	// failed ends the sequence at the next step: an error about the position after a token that the reply got.
+	failed error
 
 	// features is what the proxy is asked about, already rounded to float16: the hidden state and, for prefix, the
 	// candidate's token embedding.
-	features []float32
-	masked   []float32
+	features  []float32
+	embedding func(token int32) ([]float32, error) // readEmbedding
+	masked    []float32
 
 	trace     string
 	decisions []wire.Decision
@@ -86,114 +100,23 @@ func (g *Gate) Logits(pass []float32) []float32 {
 	return pass
 }
 
-// Step takes the logits (one a token of the vocabulary) and the final hidden state (d values) of the pass that the last fed
-// token got, and says what comes of it. An error ends this sequence alone.
-func (g *Gate) Step(logits, hidden []float32) (Step, error) {
+// Step takes what the last batch gave at the tokens that were fed for the sequence, in the order of [Step.Next]; for a prompt
+// it is the last token's alone. It says what comes of them. An error ends this sequence alone.
+func (g *Gate) Step(passes []Pass) (Step, error) {
 	start := time.Now()
 	defer func() { g.stats.Duration += time.Since(start) }()
-	if len(hidden) != g.proxy.EmbeddingLength {
-		return Step{}, fmt.Errorf("hidden state: the proxy wants %d values, the model gives %d", g.proxy.EmbeddingLength, len(hidden))
+	if g.failed != nil {
+		return Step{}, g.failed
+	}
+	for _, p := range passes {
+		if len(p.Hidden) != g.proxy.EmbeddingLength {
+			return Step{}, fmt.Errorf("hidden state: the proxy wants %d values, the model gives %d", g.proxy.EmbeddingLength, len(p.Hidden))
+		}
 	}
 	if g.Lookahead() {
-		return g.lookahead(logits, hidden)
+		return g.lookahead(passes)
 	}
-	return g.prefix(logits, hidden)
-}
-
-// prefix walks a whole position in one go: everything the proxy looks at is known before a candidate is fed.
-func (g *Gate) prefix(logits, hidden []float32) (Step, error) {
-	g.stats.Forwards++
-	if err := g.propose(logits); err != nil {
-		return Step{}, err
-	}
-	d := len(hidden)
-	for asked := false; !g.walk.Forced(); asked = true {
-		if !asked {
-			round(g.features[:d], hidden)
-			g.eval.SetHidden(g.features[:d])
-		}
-		p, err := g.askPrefix(g.walk.Candidate().Token)
-		if err != nil {
-			return Step{}, err
-		}
-		action, err := g.decide(p)
-		if err != nil {
-			return Step{}, err
-		}
-		if action == sampler.Accept {
-			return g.emit(), nil
-		}
-		if err := g.walk.Reject(); err != nil {
-			return Step{}, err
-		}
-	}
-	g.force()
-	return g.emit(), nil
-}
-
-// askPrefix returns pi(accept) of a token at the position whose hidden state is set. The embedding is read only where the
-// proxy's cache has no product of it, or where the trace shows it.
-func (g *Gate) askPrefix(token int32) (float64, error) {
-	var err error
-	embedding := func(token int32) []float32 {
-		e := g.features[g.proxy.EmbeddingLength:]
-		if err = g.host.Embedding(token, e); err != nil {
-			e[0] = float32(math.NaN()) // what the cache keeps of it must not pass for an answer
-		}
-		round(e, e)
-		return e
-	}
-	var p float64
-	if g.trace == wire.TraceFeatures {
-		p = g.eval.Accept(embedding(token))
-	} else {
-		p = g.eval.AcceptToken(token, embedding)
-	}
-	return p, err
-}
-
-// lookahead decides the candidate whose pass has just been done, and says which one to feed next.
-func (g *Gate) lookahead(logits, hidden []float32) (Step, error) {
-	var step Step
-	if g.fed {
-		g.stats.Forwards++
-		rejected, err := g.judge(hidden)
-		if err != nil {
-			return Step{}, err
-		}
-		if rejected {
-			if err := g.walk.Reject(); err != nil {
-				return Step{}, err
-			}
-			return Step{Rewind: true, Next: g.walk.Candidate().Token}, nil
-		}
-		step = g.emit()
-		g.chosen, g.current = g.current, g.chosen
-		if g.host.EndOfSequence(step.Token) {
-			return step, nil // nothing is proposed after the end
-		}
-	}
-	if g.keepLogits {
-		g.current = append(g.current[:0], logits...)
-	}
-	if err := g.propose(logits); err != nil {
-		return Step{}, err
-	}
-	g.fed = true
-	step.Next = g.walk.Candidate().Token
-	return step, nil
-}
-
-// judge asks about the walk's candidate by the hidden state at it, unless it is forced.
-func (g *Gate) judge(hidden []float32) (rejected bool, err error) {
-	if g.walk.Forced() {
-		g.force()
-		return false, nil
-	}
-	round(g.features, hidden)
-	g.eval.SetHidden(g.features)
-	action, err := g.decide(g.eval.Accept(nil))
-	return action == sampler.Reject, err
+	return g.prefix(passes[0].Logits, passes[0].Hidden)
 }
 
 // propose builds the position's pool and starts its walk.
@@ -217,26 +140,42 @@ func (g *Gate) emit() Step {
 		g.grammar.Accept(token)
 	}
 	g.fed = false
-	return Step{Emit: true, Token: token, Next: token}
+	g.next = append(g.next[:0], token)
+	return Step{Emit: true, Token: token, Next: g.next}
 }
 
-// decide turns pi(accept) into an action (design §3.4), counts and traces it.
-func (g *Gate) decide(p float64) (sampler.Action, error) {
-	if math.IsNaN(p) {
-		return sampler.Accept, fmt.Errorf("proxy %s yields NaN at position %d", g.proxy.Digest, g.stats.Tokens())
+// threshold is the least pi(accept) that accepts the candidate (design §3.4): the cutoff, or, exploring, just above what is
+// drawn once a candidate.
+func (g *Gate) threshold() float64 {
+	if g.rng == nil {
+		return g.cutoff
 	}
-	accept := p >= g.cutoff
-	if g.rng != nil {
-		accept = g.rng.Float64() < p
+	if math.IsNaN(g.draw) {
+		g.draw = g.rng.Float64()
 	}
+	return math.Nextafter(g.draw, 2)
+}
+
+// decide turns pi(accept) into an action, counts and traces it.
+func (g *Gate) decide(p float64) sampler.Action {
+	accept := p >= g.threshold()
+	g.draw = math.NaN()
 	if accept {
 		g.record(wire.Accept, &p)
 		g.stats.Accepted++
-		return sampler.Accept, nil
+		return sampler.Accept
 	}
 	g.record(wire.Reject, &p)
 	g.stats.Rejected++
-	return sampler.Reject, nil
+	return sampler.Reject
+}
+
+// number refuses a pi(accept) that is none.
+func (g *Gate) number(p float64) error {
+	if math.IsNaN(p) {
+		return fmt.Errorf("proxy %s yields NaN at position %d", g.proxy.Digest, g.stats.Tokens())
+	}
+	return nil
 }
 
 // force counts and traces a candidate for which rejection was masked.

@@ -373,13 +373,10 @@ func TestBadLogitsAreAnError(t *testing.T) {
 				}}
 				accept := 0.0 // so that the fourth pass is the fourth token's with both kinds
 				g := gateOf(t, runnerOf(t, llm, proxyModel(t, features, 1, nil)), wire.Request{Cutoff: &accept}, GateOptions{})
-				// Lookahead has the third token's candidate in the cache when it sees them, and says so only if it emits it;
-				// the error takes the step's place.
-				tokens := 3
-				if features == proxy.Lookahead {
-					tokens = 2
+				wantDriveError(t, g, llm, 3, "position 3", test.words)
+				if n := g.Stats().Tokens(); n != 3 {
+					t.Errorf("the counts say %d tokens, the reply has 3", n)
 				}
-				wantDriveError(t, g, llm, tokens, "position 3", test.words)
 			})
 		})
 	}
@@ -405,7 +402,7 @@ func TestHiddenStateOfWrongWidthIsAnError(t *testing.T) {
 		r := runnerOf(t, llm, proxyModel(t, features, 1, nil))
 		logits, hidden := llm.pass(prompt)
 		for _, wrong := range [][]float32{nil, hidden[:fakeWidth-1], append(slices.Clone(hidden), 0)} {
-			_, err := gateOf(t, r, wire.Request{}, GateOptions{}).Step(logits, wrong)
+			_, err := gateOf(t, r, wire.Request{}, GateOptions{}).Step([]Pass{{logits, wrong}})
 			want := fmt.Sprintf("hidden state: the proxy wants 8 values, the model gives %d", len(wrong))
 			if err == nil || err.Error() != want {
 				t.Errorf("%d values: error %v, want %q", len(wrong), err, want)
@@ -506,10 +503,14 @@ func TestRoundIsFloat16(t *testing.T) {
 // behind for other requests, which share the proxy's cache.
 func TestFailedEmbeddingIsAnError(t *testing.T) {
 	llm := fakeLLM{seed: 8, endless: true}
+	m := proxyModel(t, proxy.Prefix, 1, nil)
+	want := mustDrive(t, gateOf(t, runnerOf(t, llm, m), wire.Request{}, GateOptions{}), llm, 20)
+
 	broken := errors.New("disk on fire")
 	host := llm.host()
+	read := host.Embedding
 	host.Embedding = func(int32, []float32) error { return broken }
-	_, path := storeProxy(t, proxyModel(t, proxy.Prefix, 1, nil))
+	_, path := storeProxy(t, m)
 	r, err := NewRunner(host, path)
 	if err != nil {
 		t.Fatal(err)
@@ -517,12 +518,13 @@ func TestFailedEmbeddingIsAnError(t *testing.T) {
 	accept := 0.0 // whatever pi(accept) is, if it is a number
 	for _, trace := range []string{wire.TraceOff, wire.TraceFeatures, wire.TraceOff} {
 		got, err := drive(gateOf(t, r, wire.Request{Cutoff: &accept, Trace: trace}, GateOptions{}), llm, 20)
-		if err == nil || len(got.Tokens) > 0 {
-			t.Errorf("trace %q: error %v after %d tokens, want one at once", trace, err, len(got.Tokens))
+		if !errors.Is(err, broken) || len(got.Tokens) > 0 {
+			t.Errorf("trace %q: error %v after %d tokens, want %v at once", trace, err, len(got.Tokens), broken)
 		}
 	}
-	if _, err := drive(gateOf(t, r, wire.Request{Trace: wire.TraceFeatures}, GateOptions{}), llm, 1); !errors.Is(err, broken) {
-		t.Errorf("error %v, want %v in it", err, broken)
+	r.host.Embedding = read
+	if diff := cmp.Diff(want, mustDrive(t, gateOf(t, r, wire.Request{}, GateOptions{}), llm, 20)); diff != "" {
+		t.Errorf("once the file can be read again (-want +got):\n%s", diff)
 	}
 }
 
@@ -566,6 +568,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 	llm := fakeLLM{seed: 8, endless: true}
 	r := runnerOf(t, llm, proxyModel(t, proxy.Prefix, 1, nil))
 	logits, hidden := llm.pass(prompt)
+	passes := []Pass{{logits, hidden}}
 	never := 1.0
 	for name, req := range map[string]wire.Request{
 		"served":    {},
@@ -574,7 +577,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 	} {
 		g := gateOf(t, r, req, GateOptions{Seed: 1})
 		step := func() {
-			if _, err := g.Step(logits, hidden); err != nil {
+			if _, err := g.Step(passes); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -70,6 +70,7 @@ func (m fakeLLM) host() Host {
 	return Host{
 		Base:      proxy.Base{Architecture: "fake", EmbeddingLength: fakeWidth, VocabSize: fakeVocab},
 		CanRewind: true,
+		Siblings:  Siblings{Count: 1},
 		Embedding: func(token int32, dst []float32) error {
 			copy(dst, m.embedding(token))
 			return nil
@@ -178,47 +179,95 @@ var prompt = []int32{7, 1, 12}
 // drive does what the runner does: it feeds the LLM the prompt and then what the gate asks for, keeps the cache, and stops at
 // the end-of-sequence token or after limit tokens. It returns the first error, or one of its own if the gate breaks its
 // contract.
-func drive(g *Gate, llm fakeLLM, limit int) (reply, error) {
+func drive(g *Gate, llm fakeLLM, limit int) (reply, error) { return batches{llm: llm}.drive(g, limit) }
+
+// batches is how a runner feeds an LLM candidates of one position.
+type batches struct {
+	llm fakeLLM
+	// room is how many of n candidates fit a batch; nil: all.
+	room func(n int) int
+	// round disturbs a pass that shares a batch with others, as another order of summation does; nil: not.
+	round func(logits, hidden []float32)
+}
+
+// feed is the passes of one batch: of each candidate after the cache, or of the cache itself where there is none.
+func (b batches) feed(cache, candidates []int32) []Pass {
+	if len(candidates) == 0 {
+		logits, hidden := b.llm.pass(cache)
+		return []Pass{{logits, hidden}}
+	}
+	if b.room != nil {
+		candidates = candidates[:b.room(len(candidates))]
+	}
+	var passes []Pass
+	for _, c := range candidates {
+		logits, hidden := b.llm.pass(append(slices.Clone(cache), c))
+		if b.round != nil && len(candidates) > 1 {
+			b.round(logits, hidden)
+		}
+		passes = append(passes, Pass{logits, hidden})
+	}
+	return passes
+}
+
+func (b batches) drive(g *Gate, limit int) (reply, error) {
 	var out reply
-	cache := slices.Clone(prompt)
+	cache := slices.Clone(prompt) // what is decided
+	var fed []int32               // candidates behind it
 	for {
-		logits, hidden := llm.pass(cache)
+		passes := b.feed(cache, fed)
 		out.Passes++
-		raw := slices.Clone(logits)
-		step, err := g.Step(logits, hidden)
+		raw := clonePasses(passes)
+		step, err := g.Step(passes)
 		if err != nil {
 			return out, err
 		}
-		sameBits := func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) } // NaN too
-		if !slices.EqualFunc(raw, logits, sameBits) {
+		if !slices.EqualFunc(raw, passes, samePass) {
 			return out, fmt.Errorf("pass %d: Step changed the logits", out.Passes)
 		}
 		out.Decisions = append(out.Decisions, g.TakeDecisions()...)
 		switch {
-		case step.Emit && step.Rewind:
+		case step.Kept >= 0 && len(fed) > 0:
+			cache = append(cache, fed[step.Kept])
+		case step.Emit && step.Kept < 0:
 			return out, fmt.Errorf("pass %d: a token is both emitted and taken back: %+v", out.Passes, step)
-		case step.Rewind:
-			cache = cache[:len(cache)-1]
-		case step.Emit:
-			out.Tokens = append(out.Tokens, step.Token)
-			out.Chosen = append(out.Chosen, slices.Clone(g.Logits(logits)))
-			if g.Lookahead() && cache[len(cache)-1] != step.Token {
-				return out, fmt.Errorf("pass %d: token %d is emitted but %d was fed", out.Passes, step.Token, cache[len(cache)-1])
-			}
-			if !g.Lookahead() && step.Next != step.Token {
-				return out, fmt.Errorf("pass %d: a prefix proxy feeds %d after token %d", out.Passes, step.Next, step.Token)
-			}
 		}
-		if kept := slices.Concat(prompt, out.Tokens); !slices.Equal(cache[:min(len(cache), len(kept))], kept[:min(len(cache), len(kept))]) {
-			return out, fmt.Errorf("pass %d: the cache holds %v, the reply is %v", out.Passes, cache, kept)
+		if step.Emit {
+			out.Tokens = append(out.Tokens, step.Token)
+			out.Chosen = append(out.Chosen, slices.Clone(g.Logits(passes[0].Logits)))
+		}
+		decided := slices.Concat(prompt, out.Tokens)
+		if !g.Lookahead() && step.Emit {
+			decided = decided[:len(decided)-1] // not fed yet
+		}
+		if !slices.Equal(cache, decided) {
+			return out, fmt.Errorf("pass %d: the cache holds %v, the reply is %v", out.Passes, cache, out.Tokens)
+		}
+		if !g.Lookahead() && !slices.Equal(step.Next, []int32{step.Token}) {
+			return out, fmt.Errorf("pass %d: a prefix proxy feeds %d after token %d", out.Passes, step.Next, step.Token)
 		}
 		if step.Emit && (step.Token == fakeEnd || len(out.Tokens) == limit) {
 			out.Stats = g.Stats()
 			out.Stats.Duration = 0
 			return out, nil
 		}
-		cache = append(cache, step.Next)
+		if fed = slices.Clone(step.Next); len(fed) == 0 {
+			return out, fmt.Errorf("pass %d: nothing to feed after %+v", out.Passes, step)
+		}
 	}
+}
+
+func clonePasses(passes []Pass) []Pass {
+	var out []Pass
+	for _, p := range passes {
+		out = append(out, Pass{slices.Clone(p.Logits), slices.Clone(p.Hidden)})
+	}
+	return out
+}
+
+func samePass(a, b Pass) bool {
+	sameBits := func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) } // NaN too
+	return slices.EqualFunc(a.Logits, b.Logits, sameBits) && slices.EqualFunc(a.Hidden, b.Hidden, sameBits)
 }
 
 func mustDrive(t testing.TB, g *Gate, llm fakeLLM, limit int) reply {

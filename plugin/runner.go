@@ -3,6 +3,7 @@ package plugin
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
@@ -18,6 +19,8 @@ type Host struct {
 	Embedding func(token int32, dst []float32) error
 	// Piece is the token's text.
 	Piece func(token int32) string
+	// Siblings is for lookahead proxies, where CanRewind.
+	Siblings Siblings
 	// EndOfSequence reports whether the token ends a reply.
 	EndOfSequence func(token int32) bool
 }
@@ -95,9 +98,12 @@ func (r *Runner) Gate(req *wire.Request, o GateOptions) (*Gate, error) {
 		grammar:    o.Grammar,
 		features:   make([]float32, p.InputLength()),
 		trace:      req.Trace,
+		draw:       math.NaN(),
+		siblings:   r.host.Siblings,
 		keepLogits: o.Logprobs && p.Features == proxy.Lookahead,
 		stats:      wire.Stats{Digest: p.Digest, Features: string(p.Features)},
 	}
+	g.embedding = g.readEmbedding
 	if req.Cutoff != nil {
 		g.cutoff = *req.Cutoff
 	}

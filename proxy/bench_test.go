@@ -37,8 +37,8 @@ func BenchmarkAccept(b *testing.B) {
 		n.SetHidden(h)
 		run("prefix/norm", func() float64 { return n.Accept(embedding) })
 		enableCache(b, p, 16)
-		row := func(int32) []float32 { return embedding }
-		run("prefix/cached", func() float64 { return p.AcceptToken(1, row) })
+		row := func(int32) ([]float32, error) { return embedding, nil }
+		run("prefix/cached", func() float64 { return mustAccept(b, p, 1, row) })
 	}
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 )
@@ -16,7 +17,31 @@ func embeddingTable(rng *rand.Rand, tokens, d int) table {
 	return rows
 }
 
-func (rows table) row(token int32) []float32 { return rows[token] }
+func (rows table) row(token int32) ([]float32, error) { return rows[token], nil }
+
+func mustAccept(t testing.TB, e *Evaluator, token int32, embedding func(int32) ([]float32, error)) float64 {
+	p, err := e.AcceptToken(token, embedding)
+	if err != nil {
+		t.Error(err)
+	}
+	return p
+}
+
+// An embedding that could not be read is an error, and is asked for again.
+func TestCacheKeepsNoFailure(t *testing.T) {
+	m := cacheModel(t)
+	rows := embeddingTable(rand.New(rand.NewPCG(1, 1)), 2, m.EmbeddingLength)
+	e := NewEvaluator(m)
+	enableCache(t, e, 4)
+	e.SetHidden(rows[0])
+	broken := errors.New("disk on fire")
+	if _, err := e.AcceptToken(1, func(int32) ([]float32, error) { return rows[0], broken }); !errors.Is(err, broken) {
+		t.Errorf("error %v, want %v", err, broken)
+	}
+	if got, want := mustAccept(t, e, 1, rows.row), e.Accept(rows[1]); got != want {
+		t.Errorf("pi(accept) = %v after an error, want %v", got, want)
+	}
+}
 
 // enableCache gives e a cache with room for the given number of tokens.
 func enableCache(t testing.TB, e *Evaluator, tokens int) {
@@ -47,7 +72,7 @@ func TestCacheChangesNoBit(t *testing.T) {
 		cached.SetHidden(h)
 		for range 10 {
 			token := int32(rng.IntN(len(rows)))
-			if got, want := cached.AcceptToken(token, rows.row), plain.Accept(rows[token]); got != want {
+			if got, want := mustAccept(t, cached, token, rows.row), plain.Accept(rows[token]); got != want {
 				t.Fatalf("pi(accept) = %v with a cache, %v without", got, want)
 			}
 		}
@@ -63,19 +88,19 @@ func TestCacheAsksOnceAndKeepsWhatIsUsed(t *testing.T) {
 	e := NewEvaluator(m)
 	enableCache(t, e, 4)
 	asked := make(map[int32]int)
-	embedding := func(token int32) []float32 {
+	embedding := func(token int32) ([]float32, error) {
 		asked[token]++
-		return rows[token]
+		return rows.row(token)
 	}
 	e.SetHidden(rows[0])
 	for token := int32(1); token < 100; token++ { // token 0 in between all others
-		e.AcceptToken(0, embedding)
-		e.AcceptToken(token, embedding)
+		mustAccept(t, e, 0, embedding)
+		mustAccept(t, e, token, embedding)
 	}
 	if asked[0] != 1 {
 		t.Errorf("the embedding of a token in constant use was asked for %d times, want once", asked[0])
 	}
-	e.AcceptToken(1, embedding)
+	mustAccept(t, e, 1, embedding)
 	if asked[1] != 2 {
 		t.Errorf("the embedding of a token of long ago was asked for %d times, want twice: the cache is bounded", asked[1])
 	}
@@ -116,7 +141,7 @@ func TestCacheNoAllocations(t *testing.T) {
 	embedding := rows.row
 	token := int32(0)
 	if n := testing.AllocsPerRun(1000, func() {
-		e.AcceptToken(token%100, embedding)
+		mustAccept(t, e, token%100, embedding)
 		token++
 	}); n != 0 {
 		t.Errorf("%v allocations a call, want 0", n)

@@ -195,23 +195,28 @@ func (e *Evaluator) Accept(tokenEmbedding []float32) float64 {
 
 // AcceptToken is Accept for a candidate that is known by its token id. With
 // [Prefix], embedding is called for the row of the LLM's embedding matrix when it
-// is needed: where the cache has the token's product already, it is not. With
-// [Lookahead], embedding may be nil.
+// is needed: where the cache has the token's product already, it is not. Its error
+// is returned, and nothing is cached then. With [Lookahead], embedding may be nil.
 //
 // As the cache goes by id alone, all embeddings must be of one LLM.
-func (e *Evaluator) AcceptToken(token int32, embedding func(token int32) []float32) float64 {
+func (e *Evaluator) AcceptToken(token int32, embedding func(token int32) ([]float32, error)) (float64, error) {
 	if e.config.Features == Lookahead {
-		return e.Accept(nil)
+		return e.Accept(nil), nil
+	}
+	if e.cache != nil && e.cache.load(token, e.product) {
+		return e.finishHalves(), nil
+	}
+	row, err := embedding(token)
+	if err != nil {
+		return 0, fmt.Errorf("proxy: token %d: %w", token, err)
 	}
 	if e.cache == nil {
-		return e.Accept(embedding(token))
+		return e.Accept(row), nil
 	}
-	if !e.cache.load(token, e.product) {
-		e.setEmbedding(embedding(token))
-		e.embeddingProduct()
-		e.cache.store(token, e.product)
-	}
-	return e.finishHalves()
+	e.setEmbedding(row)
+	e.embeddingProduct()
+	e.cache.store(token, e.product)
+	return e.finishHalves(), nil
 }
 
 func (e *Evaluator) setEmbedding(embedding []float32) {

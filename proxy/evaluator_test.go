@@ -234,7 +234,7 @@ func TestConcurrentEvaluators(t *testing.T) {
 		alone := NewEvaluator(m)
 		alone.SetHidden(h)
 		for token := range table {
-			want[token] = alone.AcceptToken(int32(token), table.row)
+			want[token] = mustAccept(t, alone, int32(token), table.row)
 		}
 		var wg sync.WaitGroup
 		for g := range 8 {
@@ -244,7 +244,7 @@ func TestConcurrentEvaluators(t *testing.T) {
 				rng := rand.New(rand.NewPCG(uint64(g), 0))
 				for range 100 {
 					token := rng.IntN(len(table))
-					if got := e.AcceptToken(int32(token), table.row); got != want[token] {
+					if got := mustAccept(t, e, int32(token), table.row); got != want[token] {
 						t.Errorf("token %d: pi(accept) = %v among others, %v alone", token, got, want[token])
 						return
 					}
