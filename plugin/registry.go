@@ -18,13 +18,13 @@ import (
 
 // Loaded is a proxy in memory, read-only and shared by every sequence that uses it.
 type Loaded struct {
-	*proxy.Model
+	proxy.Config
 	Digest string           // sha256:…
-	eval   *proxy.Evaluator // forked for each sequence
+	eval   *proxy.Evaluator // forked for each sequence; holds the parameters
 }
 
-// Bytes is the memory that the proxy takes: its parameters, and what its evaluators share, with the cache at its full size.
-func (l *Loaded) Bytes() int64 { return l.Model.Bytes() + l.eval.Bytes() }
+// Bytes is the memory that the proxy takes: its parameters, and the evaluators' cache at its full size.
+func (l *Loaded) Bytes() int64 { return l.eval.Bytes() }
 
 // cacheBytes bounds what one proxy remembers of the tokens it was asked about.
 const cacheBytes = 16 << 20
@@ -38,7 +38,7 @@ func load(digest, path string) (*Loaded, error) {
 	if err := verify(digest, path); err != nil {
 		return nil, err
 	}
-	l := &Loaded{Model: m, Digest: digest, eval: proxy.NewEvaluator(m)}
+	l := &Loaded{Config: m.Config, Digest: digest, eval: proxy.NewEvaluator(m)}
 	if m.Features == proxy.Prefix && m.Norm == nil {
 		if err := l.eval.EnableCache(cacheBytes); err != nil {
 			return nil, fmt.Errorf("proxy %s: %w", digest, err)

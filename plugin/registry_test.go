@@ -116,12 +116,15 @@ func TestRegistryLoadsOnce(t *testing.T) {
 func TestRegistryCountsWhatAProxyTakes(t *testing.T) {
 	r := NewRegistry(DefaultRegistryBytes)
 	digest, path := storeProxy(t, proxyModel(t, proxy.Prefix, 1, nil))
-	p, err := r.Get(digest, path, fine)
+	if _, err := r.Get(digest, path, fine); err != nil {
+		t.Fatal(err)
+	}
+	m, err := proxy.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	cache := int64(fakeVocab * 16 * 4) // a product of 16 float32 for each token
-	if want := p.Model.Bytes() + cache; r.bytes < want {
+	if want := m.Bytes() + cache; r.bytes < want {
 		t.Errorf("a proxy counts %d bytes, it takes %d at least", r.bytes, want)
 	}
 }

@@ -116,20 +116,26 @@ func (s *shared) evaluator() *Evaluator {
 	return e
 }
 
-// Bytes returns the memory, in bytes, that e and its forks share and that the
-// model does not have already: a copy of the first layer, and the cache at its
-// full size.
+// Bytes returns the memory, in bytes, that e and its forks share: the parameters,
+// and the cache at its full size.
 func (e *Evaluator) Bytes() int64 {
-	n := int64(0)
+	n := 0
+	count := func(l Linear) { n += len(l.Weight) + len(l.Bias) }
+	for _, l := range e.layers {
+		count(l)
+	}
 	if e.halves != nil {
-		for _, half := range e.halves {
-			n += int64(len(half.Weight)) * 4
-		}
+		count(e.halves[0])
+		count(e.halves[1])
 	}
+	if e.norm != nil {
+		n += len(e.norm.Weight) + len(e.norm.Bias)
+	}
+	bytes := 4 * int64(n)
 	if e.cache != nil {
-		n += e.cache.bytes()
+		bytes += e.cache.bytes()
 	}
-	return n
+	return bytes
 }
 
 // EnableCache makes [Evaluator.AcceptToken] remember the candidate's half of the

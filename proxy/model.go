@@ -140,21 +140,21 @@ func (m *Model) Bytes() int64 {
 	return n
 }
 
-// CheckBase says whether the model fits the LLM b. Another architecture, width
+// CheckBase says whether the proxy fits the LLM b. Another architecture, width
 // or vocabulary is an error that names both; b must know its EmbeddingLength,
 // anything else that either side does not know is not compared. A warning is
 // returned where the proxy would run but may judge badly: it was trained on
 // another file of the same shape, or does not say on which architecture.
-func (m *Model) CheckBase(b Base) (warning string, err error) {
-	own := m.Config.Base
+func (c Config) CheckBase(b Base) (warning string, err error) {
+	own := c.Base
 	mismatch := func(what string, trained, loaded any) error {
 		return fmt.Errorf("proxy: the proxy was trained on an LLM with %s %v, this one has %v: use the LLM that it was trained on, or train a proxy for this one", what, trained, loaded)
 	}
 	if own.Architecture != "" && b.Architecture != "" && own.Architecture != b.Architecture {
 		return "", mismatch("architecture", own.Architecture, b.Architecture)
 	}
-	if m.EmbeddingLength != b.EmbeddingLength {
-		return "", mismatch("embedding length", m.EmbeddingLength, b.EmbeddingLength)
+	if c.EmbeddingLength != b.EmbeddingLength {
+		return "", mismatch("embedding length", c.EmbeddingLength, b.EmbeddingLength)
 	}
 	if own.VocabSize != 0 && b.VocabSize != 0 && own.VocabSize != b.VocabSize {
 		return "", mismatch("vocabulary size", own.VocabSize, b.VocabSize)
