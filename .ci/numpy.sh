@@ -18,7 +18,7 @@ if ! python3 -c 'import pip' 2>/dev/null; then
 	python=$tmp/venv/bin/python # a Python without pip brings one for its environments
 	python3 -m venv "$tmp/venv" || python=false
 fi
-if "$python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: --target "$tmp/python" 'numpy>=1.24,<3'; then
+if PIP_ROOT_USER_ACTION=ignore "$python" -m pip install --quiet --disable-pip-version-check --only-binary=:all: --target "$tmp/python" 'numpy>=1.24,<3'; then
 	rm -rf "$target"
 	mv "$tmp/python" "$target"
 	echo "$target"

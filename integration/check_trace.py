@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Makes every decision of a traced reply again, with NumPy alone.
 
-    python check_trace.py TRACE MODEL PROXY [--logits E]
+    python check_trace.py TRACE MODEL PROXY [--logits E] [--states S] [--from-trace]
 
 An independent reading of docs and files: the LLM's forward pass (llama), its
 tokens' embeddings, the pool, the rule that forces a token, the proxy's network,
@@ -10,13 +10,20 @@ with what the server said. Nothing is shared with the Go code. TRACE is JSON
 lines: first {"prompt": [token ids], "options": the request's}, then the streamed
 objects of /api/generate as they came.
 
-E is how far two logits of one token may lie apart. For a float32 model the
-backend's sums differ from NumPy's in the last bits only. A quantised model
-multiplies activations rounded to 8 bits by its blocks, here they are not rounded:
-its logits differ in the second decimal. Everything else is derived from E. Where
-E decides (two candidates' order, the pool's end, p_t) the trace's choice is
-taken and counted as too close to call. What needs no logits (the embedding's half of the
-features, pi(accept) of the traced features, actions, counts) is exact or float32.
+E is how far a logit may be off, S a value of a final state, relative to the
+state's largest; what probabilities may be off by follows from E. In a float32
+model the backend differs from NumPy in the last bits of its sums, which rounding
+keys and values to float16 makes somewhat more of. A quantised model multiplies
+activations that are rounded to 8 bits, block by block: over 30 layers two
+summation orders drift apart by 3 to 5 % of a state (measured, SmolLM2 in Q4_1),
+too much to tell pools. There --from-trace takes a position's logits from the
+state that the trace has for it, where the proxy was asked, and holds that state
+against NumPy's by S alone.
+
+Where E decides (two candidates' order, the pool's end, p_t) the trace's choice is
+taken and counted as too close to call. What needs no logits (the embedding's half
+of the features, pi(accept) of the traced features, actions, forced tokens given
+the traced probabilities, counts) is exact or float32.
 """
 
 import argparse
@@ -93,8 +100,27 @@ class GGUF:
         return values.reshape(shape)
 
 
+def half(x):
+    return x.astype(np.float16).astype(np.float32)
+
+
+def bytes8(x):
+    """What GGML multiplies a quantised matrix with: blocks of 32 rounded to 8 bits and a scale."""
+    blocks = x.reshape(*x.shape[:-1], -1, 32)
+    scale = np.abs(blocks).max(axis=-1, keepdims=True) / 127
+    return (np.rint(blocks / np.where(scale, scale, 1)) * half(scale)).reshape(x.shape)
+
+
+class Matrix:
+    def __init__(self, file, name):
+        self.rows, self.quantised = file.tensor(name), file.where[name][0] in (Q4_1, Q8_0)
+
+    def __call__(self, x):
+        return (bytes8(x) if self.quantised else x) @ self.rows.T
+
+
 class Llama:
-    """The llama architecture, one sequence, with keys and values kept in float16 as Ollama keeps them."""
+    """The llama architecture on GGML's CPU backend, one sequence: attention multiplies in float16."""
 
     def __init__(self, path):
         self.file = GGUF(path)
@@ -103,14 +129,15 @@ class Llama:
         self.width, self.eps = key("embedding_length"), key("attention.layer_norm_rms_epsilon")
         self.head = self.file.kv.get("llama.attention.key_length", self.width // self.heads)
         self.rate = key("rope.freq_base") ** (-np.arange(0, self.head, 2) / self.head)
-        names = ["attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down"]
+        norms, matrices = ["attn_norm", "ffn_norm"], ["attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"]
         self.blocks = [
-            {n: self.file.tensor(f"blk.{i}.{n}.weight") for n in names} for i in range(key("block_count"))
+            {n: self.file.tensor(f"blk.{i}.{n}.weight") for n in norms}
+            | {n: Matrix(self.file, f"blk.{i}.{n}.weight") for n in matrices}
+            for i in range(key("block_count"))
         ]
         self.embedding = self.file.tensor("token_embd.weight")
         self.norm = self.file.tensor("output_norm.weight")
-        tied = "output.weight" not in self.file.where
-        self.output = self.embedding if tied else self.file.tensor("output.weight")
+        self.output = Matrix(self.file, "output.weight" if "output.weight" in self.file.where else "token_embd.weight")
         self.keys = [np.zeros((0, self.kv_heads, self.head), np.float32) for _ in self.blocks]
         self.values = [k.copy() for k in self.keys]
 
@@ -131,22 +158,19 @@ class Llama:
         hidden_from = np.where(np.arange(past + n)[None, :] > positions[:, None], -np.inf, 0)  # a later token
         for i, w in enumerate(self.blocks):
             h = self.rms(x, w["attn_norm"])
-            q = self.rotate((h @ w["attn_q"].T).reshape(n, self.heads, self.head), positions)
-            k = self.rotate((h @ w["attn_k"].T).reshape(n, self.kv_heads, self.head), positions)
-            v = (h @ w["attn_v"].T).reshape(n, self.kv_heads, self.head)
-            half = lambda y: y.astype(np.float16).astype(np.float32)
-            self.keys[i], self.values[i] = (
-                np.concatenate([old, half(new)]) for old, new in ((self.keys[i], k), (self.values[i], v))
-            )
+            q = half(self.rotate(w["attn_q"](h).reshape(n, self.heads, self.head), positions))
+            k = half(self.rotate(w["attn_k"](h).reshape(n, self.kv_heads, self.head), positions))
+            v = half(w["attn_v"](h).reshape(n, self.kv_heads, self.head))
+            self.keys[i], self.values[i] = np.concatenate([self.keys[i], k]), np.concatenate([self.values[i], v])
             group = self.heads // self.kv_heads
             k, v = (np.repeat(y[i], group, axis=1) for y in (self.keys, self.values))
             score = np.einsum("nhd,mhd->hnm", q, k) / np.sqrt(self.head) + hidden_from
             score = np.exp(score - score.max(axis=-1, keepdims=True))
-            score = (score / score.sum(axis=-1, keepdims=True)).astype(np.float32)
-            x = x + np.einsum("hnm,mhd->nhd", score, v).reshape(n, -1) @ w["attn_output"].T
+            score = half(score / score.sum(axis=-1, keepdims=True))
+            x = x + w["attn_output"](np.einsum("hnm,mhd->nhd", score, v).reshape(n, -1))
             h = self.rms(x, w["ffn_norm"])
-            gate = h @ w["ffn_gate"].T
-            x = x + (gate / (1 + np.exp(-gate)) * (h @ w["ffn_up"].T)) @ w["ffn_down"].T
+            gate = w["ffn_gate"](h)
+            x = x + w["ffn_down"](gate / (1 + np.exp(-gate)) * w["ffn_up"](h))
         return self.rms(x, self.norm)
 
     def at(self, token):
@@ -201,12 +225,14 @@ class PCG:
 
 
 class Check:
-    def __init__(self, llm, proxy, options, eps):
-        self.llm, self.proxy, self.eps = llm, proxy, eps
+    def __init__(self, llm, proxy, options, limits):
+        self.llm, self.proxy, self.limits = llm, proxy, limits
         self.options = {**proxy.pool, **options}
         self.cutoff = options.get("proxy_cutoff", proxy.cutoff)
         self.draw = PCG(options["seed"], 0x70726F7879).uniform if options.get("proxy_explore") else None
-        self.asked = self.close = 0
+        # By how much of itself a weight may be off for its logits' sake.
+        self.slack = np.expm1(2 * limits.logits / self.options["temperature"])
+        self.asked = self.pools = self.close = 0
         self.worst = {"logit": 0.0, "prob": 0.0, "state": 0.0, "accept": 0.0}
 
     def near(self, what, got, want, within, where):
@@ -215,79 +241,95 @@ class Check:
         if not error <= within:
             sys.exit(f"{where}: {what} is {got}, NumPy has {want}: {error:.3g} apart, {within:.3g} allowed")
 
-    def weights(self, logits):
-        """The tokens from the best, with their weights relative to the first, after temperature and top-k."""
-        o = self.options
-        order = np.argsort(-logits, kind="stable")[: o["top_k"] or None]
-        z = logits[order].astype(float)
-        return order, np.exp((z - z[0]) / o["temperature"])
-
-    def ends(self, weights):
+    def sizes(self, weights):
         """The pool's size, smallest and largest: with the sums that top-p and min-p compare off by E's effect."""
         o, share = self.options, np.cumsum(weights) / weights.sum()
-        slack = np.expm1(2 * self.eps / o["temperature"])
-        size = lambda top_p, min_p: min(
-            len(weights) if top_p >= 1 else int(np.searchsorted(share, top_p, side="right")) + 1,
-            int((weights >= min_p).sum()),
-        )
-        low, high = o["top_p"] - slack * (1 - o["top_p"]), o["top_p"] + slack * (1 - o["top_p"])
-        if o["top_p"] >= 1:
-            low = high = 1
-        return size(low, o["min_p"] * (1 + slack)), size(high, o["min_p"] / (1 + slack))
+        slack = self.slack * (1 - o["top_p"])
+        end = lambda top_p: len(weights) if o["top_p"] >= 1 else np.searchsorted(share, top_p, side="right") + 1
+        size = lambda top_p, min_p: int(min(end(top_p), (weights >= min_p).sum()))
+        return size(o["top_p"] - slack, o["min_p"] * (1 + self.slack)), size(o["top_p"] + slack, o["min_p"] / (1 + self.slack))
 
-    def position(self, number, decisions, before):
-        """Checks the decisions of one position, whose pool is that of the state before it. Returns the state after it."""
-        logits = self.llm.output @ before
-        order, weights = self.weights(logits)
-        where = f"position {number}"
-        smallest, largest = self.ends(weights)
-        n = decisions[0]["pool"]
-        if not smallest <= n <= largest:
-            sys.exit(f"{where}: a pool of {n}, NumPy's has {smallest} to {largest}")
-        self.close += smallest != largest
-        slack = np.expm1(2 * self.eps / self.options["temperature"])
-        left = 1.0
+    def position(self, number, decisions, state):
+        """Checks a position's decisions. state is the final state before it, None where the trace shows none."""
+        if state is not None:
+            self.pool(number, decisions, self.llm.output(state))
+        n, left = decisions[0]["pool"], 1.0
         for rank, d in enumerate(decisions):
             where = f"position {number}, token {d['token']}"
             if (d["position"], d["rank"], d["pool"]) != (number, rank, n):
                 sys.exit(f"{where}: {d}, want position {number}, rank {rank}, pool {n}")
-            if d["token"] != order[rank]:
-                self.near("logit", logits[d["token"]], logits[order[rank]], 2 * self.eps, where + ", in place of another")
-                self.close += 1
-            p = np.exp((float(logits[d["token"]]) - float(logits[order[0]])) / self.options["temperature"]) / weights[:n].sum()
-            self.near("prob", d["prob"], p, slack * p * (1 - p) + 1e-6, where)
             bound = self.options["proxy_pt"] * (n - rank)
             forced = left <= bound or n - rank == 1 or 0 < self.options["proxy_max_rejections"] <= rank
-            if n - rank > 1 and abs(left - bound) <= slack * left * (1 - left) and forced != (d["action"] == "forced"):
-                forced, self.close = not forced, self.close + 1
+            if forced != (d["action"] == "forced"):
+                sys.exit(f"{where}: {d['action']} with {left} left in {n - rank} candidates")
             left -= d["prob"]
-            self.action(d, forced, before, where)
-        return self.llm.feed([decisions[-1]["token"]])[0]
 
-    def action(self, d, forced, before, where):
-        if forced:
-            if d["action"] != "forced" or "accept" in d or "features" in d:
-                sys.exit(f"{where}: {d}, want a forced token that nobody is asked about")
+    def pool(self, number, decisions, logits):
+        """Checks what is proposed, in which order and with which probabilities."""
+        self.pools += 1
+        o = self.options
+        order = np.argsort(-logits, kind="stable")[: o["top_k"] or None]
+        z = logits.astype(float) - float(logits[order[0]])
+        weights = np.exp(z[order] / o["temperature"])
+        smallest, largest = self.sizes(weights)
+        n = decisions[0]["pool"]
+        if not smallest <= n <= largest:
+            sys.exit(f"position {number}: a pool of {n}, NumPy's has {smallest} to {largest}")
+        close = smallest != largest
+        for rank, d in enumerate(decisions):
+            where = f"position {number}, token {d['token']}"
+            if d["token"] != order[rank]:
+                self.near("logit", z[d["token"]], z[order[rank]], 2 * self.limits.logits, where + " in place of another")
+                close = True
+            p = np.exp(z[d["token"]] / o["temperature"]) / weights[:n].sum()
+            self.near("prob", d["prob"], p, self.slack * p * (1 - p) + 1e-6, where)
+        self.close += close
+
+    def features(self, d, before):
+        """Checks a decision that the proxy made; before is the final state before the candidate."""
+        where = f"position {d['position']}, token {d['token']}"
+        if d["action"] == "forced":
+            if "accept" in d or "features" in d:
+                sys.exit(f"{where}: {d}, but nobody is asked about a forced token")
             return
         self.asked += 1
-        x = np.frombuffer(base64.b64decode(d["features"]), "<f2").astype(float)
+        x = seen(d)
         prefix = self.proxy.features == "prefix"
         if len(x) != self.llm.width * (1 + prefix):
             sys.exit(f"{where}: {len(x)} features")
         state = before if prefix else self.llm.at(d["token"])
-        self.near("state", x[: self.llm.width], state, self.scale(state), where)
+        size = np.abs(state).max()
+        self.near("state", x[: self.llm.width] / size, state / size, self.limits.states + 2**-11, where)
         if prefix and not np.array_equal(x[self.llm.width :], self.llm.embedding[d["token"]].astype(np.float16)):
             sys.exit(f"{where}: the features' second half is not the token's embedding")
-        p = self.proxy.accept(x)
-        self.near("accept", d["accept"], p, 1e-5, where)
+        self.near("accept", d["accept"], self.proxy.accept(x), 1e-5, where)
         accept = self.draw() < d["accept"] if self.draw else d["accept"] >= self.cutoff
         if d["action"] != ("accept" if accept else "reject"):
             sys.exit(f"{where}: {d['action']} with pi(accept) {d['accept']}")
 
-    def scale(self, state):
-        """How far states may lie apart: their float16's last place, and what E is of the logits' size."""
-        size = np.abs(self.llm.output[:: len(self.llm.output) // 100] @ state).max()
-        return np.abs(state).max() * (2**-11 + 2 * self.eps / size)
+    def run(self, prompt, decisions):
+        """Follows a reply; returns its tokens."""
+        state, tokens = self.llm.feed(prompt)[-1], 0
+        traced = None  # the state before the position, by the trace
+        while decisions:
+            n = 1 + next((i for i, d in enumerate(decisions) if d["action"] != "reject"), len(decisions))
+            here, decisions = decisions[:n], decisions[n:]
+            if here[-1]["action"] == "reject":
+                sys.exit("the reply ends with a rejection")
+            if self.proxy.features == "prefix":
+                traced = next((seen(d)[: self.llm.width] for d in here if "features" in d), None)
+            before = traced.astype(np.float32) if traced is not None else None
+            self.position(tokens, here, before if self.limits.from_trace else state)
+            for d in here:
+                self.features(d, state)
+            traced = seen(here[-1]) if self.proxy.features == "lookahead" and "features" in here[-1] else None
+            state = self.llm.feed([here[-1]["token"]])[0]
+            tokens += 1
+        return tokens
+
+
+def seen(d):
+    return np.frombuffer(base64.b64decode(d["features"]), "<f2").astype(float)
 
 
 def main():
@@ -295,30 +337,28 @@ def main():
     for name in ("trace", "model", "proxy"):
         arguments.add_argument(name)
     arguments.add_argument("--logits", type=float, default=1e-3)
-    a = arguments.parse_args()
-    head, *objects = [json.loads(line) for line in open(a.trace)]
+    arguments.add_argument("--states", type=float, default=1e-3)
+    arguments.add_argument("--from-trace", action="store_true")
+    limits = arguments.parse_args()
+    head, *objects = [json.loads(line) for line in open(limits.trace)]
     decisions = [d for o in objects for d in o.get("decisions", [])]
-    said = objects[-1]["proxy"]
-    llm = Llama(a.model)
-    c = Check(llm, Proxy(a.proxy), head["options"], a.logits)
-    state = llm.feed(head["prompt"])[-1]
-    position = 0
-    for i, d in enumerate(decisions):
-        if d["action"] != "reject":
-            first = i - d["rank"]
-            state = c.position(position, decisions[first : i + 1], state)
-            position += 1
+    check = Check(Llama(limits.model), Proxy(limits.proxy), head["options"], limits)
+    tokens = check.run(head["prompt"], decisions)
     count = {a: sum(d["action"] == a for d in decisions) for a in ("accept", "reject", "forced")}
     want = {
-        "features": c.proxy.features, "proposed": len(decisions), "accepted": count["accept"], "rejected": count["reject"],
-        "forced": count["forced"], "forwards": position + (count["reject"] if c.proxy.features == "lookahead" else 0),
+        "features": check.proxy.features, "proposed": len(decisions), "accepted": count["accept"], "rejected": count["reject"],
+        "forced": count["forced"], "forwards": tokens + (count["reject"] if check.proxy.features == "lookahead" else 0),
     }  # fmt: skip
-    if want.items() - said.items() or decisions[-1]["action"] == "reject" or objects[-1]["eval_count"] != position:
+    said = objects[-1]["proxy"]
+    if want.items() - said.items() or objects[-1]["eval_count"] != tokens:
         sys.exit(f"the server counts {said} and {objects[-1]['eval_count']} tokens, the trace {want}")
-    if c.close * 5 > position:
-        sys.exit(f"{c.close} decisions of {position} positions are too close to call: this shows little")
-    worst = ", ".join(f"{k} {v:.2g}" for k, v in c.worst.items())
-    print(f"{position} tokens, {len(decisions)} decisions, {c.asked} asked, {c.close} too close to call; furthest apart: {worst}")
+    if check.pools * 3 < tokens or check.close * 3 > check.pools or check.asked < tokens // 2 or not count["reject"]:
+        sys.exit(f"this shows little: {check.pools} pools, {check.close} too close to call, {check.asked} asked, {want}")
+    worst = ", ".join(f"{k} {v:.2g}" for k, v in check.worst.items())
+    print(
+        f"{tokens} tokens, {len(decisions)} decisions, {check.asked} by the proxy, {check.pools} pools, "
+        f"{check.close} of them too close to call somewhere; furthest apart: {worst}"
+    )
 
 
 if __name__ == "__main__":

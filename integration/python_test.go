@@ -47,10 +47,10 @@ func TestTraceInNumPy(t *testing.T) {
 	for _, m := range []struct {
 		name, file string
 		shape      proxy.Base
-		logits     string // how far a logit may be off: see check_trace.py
+		limits     []string // see check_trace.py
 	}{
-		{"tiny", file, shape, "1e-4"},
-		{model, modelFile, modelShape, "0.1"},
+		{"tiny", file, shape, []string{"--logits", "2e-3", "--states", "1e-3"}},
+		{model, modelFile, modelShape, []string{"--logits", "0.1", "--states", "0.15", "--from-trace"}},
 	} {
 		prompt := newReference(t, m.file, m.shape.EmbeddingLength)
 		for _, features := range bothFeatures {
@@ -69,7 +69,7 @@ func TestTraceInNumPy(t *testing.T) {
 					check(t, err)
 					trace := filepath.Join(t.TempDir(), "trace.jsonl")
 					saveTrace(t, s, trace, tokens, map[string]any{"model": m.name, "prompt": text, "raw": true, "options": options})
-					out, err := numpy(t, root("integration", "check_trace.py"), trace, m.file, network, "--logits", m.logits).CombinedOutput()
+					out, err := numpy(t, append([]string{root("integration", "check_trace.py"), trace, m.file, network}, m.limits...)...).CombinedOutput()
 					if err != nil {
 						t.Fatalf("%v\n%s", err, out)
 					}
