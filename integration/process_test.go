@@ -86,18 +86,19 @@ func (s *server) runner(t testing.TB) process {
 // goroutines ends a Go program with the signal that makes it print its goroutines to the log, and counts them.
 func (p process) goroutines(t testing.TB, log string) int {
 	t.Helper()
-	before, err := os.ReadFile(log)
+	start, err := os.ReadFile(log)
 	check(t, err)
 	check(t, syscall.Kill(int(p), syscall.SIGQUIT))
-	// The registers come last.
-	const last = "\ngs "
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	// The server copies what the runner prints: wait until that has come to an end.
+	var dump string
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(200 * time.Millisecond) {
+		_, running := os.Stat(fmt.Sprintf("/proc/%d", p))
 		data, err := os.ReadFile(log)
 		check(t, err)
-		dump := string(data[len(before):])
-		if strings.Contains(dump, last) || strings.Contains(dump, "\ngs\t") {
+		if last := dump; running != nil && len(data) > len(start) && string(data[len(start):]) == last {
 			return strings.Count(dump, "\ngoroutine ")
 		}
+		dump = string(data[len(start):])
 		if time.Now().After(deadline) {
 			t.Fatalf("no stacks after SIGQUIT:\n%s", tail(log))
 		}
