@@ -23,7 +23,7 @@ BLASTAG = $(if $(BLAS),openblas)
 # Every package but the end-to-end tests, which need the patched tree.
 UNIT = $$(go list ./... | grep -v '/integration')
 
-.PHONY: help deps build stock ollama trainer model demo test unit-test blas-test \
+.PHONY: help deps build stock ollama trainer model numpy demo test unit-test blas-test \
 	integration-test upstream-test bench-once bench learn lint clean
 
 help: ## this list
@@ -46,6 +46,9 @@ stock: deps ## bin/ollama-stock, the unpatched twin that tests and benchmarks co
 model: deps ## the default model, SmolLM2-135M-Instruct, in .cache/models
 	@.ci/model.sh
 
+numpy: ## NumPy for the check of traces in Python, in .cache/python, if Python has none
+	@.ci/numpy.sh
+
 demo: build model ## train a proxy, attach it, and show what it changes (CONFIG=…)
 	@bin/proxy-trainer demo --config $(CONFIG)
 
@@ -60,7 +63,7 @@ blas-test: deps ## the trainer again on OpenBLAS, if it is installed
 upstream-test: deps ## Ollama's own tests of the packages that we patch, patched
 	$(PATCHED) -test-upstream -- $(TESTFLAGS)
 
-integration-test: stock build model ## the real bin/ollama, the real model, the real trainer
+integration-test: stock build model numpy ## the real bin/ollama, the real model, the real trainer
 	$(WITH) go test -tags patched -count=1 -timeout 60m $(TESTFLAGS) ./integration/...
 
 bench-once: deps

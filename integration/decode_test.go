@@ -58,12 +58,12 @@ func TestCountsAndTrace(t *testing.T) {
 		digest := s.push(t, newProxy(t, features, 2, nil))
 		for i, q := range questions[:6] {
 			r := s.generate(t, explored(digest, q, i))
-			checkTrace(t, features, r)
+			checkTrace(t, modelShape, features, r)
 		}
 	}
 }
 
-func checkTrace(t *testing.T, features proxy.Features, r reply) {
+func checkTrace(t *testing.T, shape proxy.Base, features proxy.Features, r reply) {
 	t.Helper()
 	p := r.Proxy
 	if p == nil {
@@ -83,7 +83,7 @@ func checkTrace(t *testing.T, features proxy.Features, r reply) {
 		if asked != (d.Accept != nil) || asked != (len(d.Features) > 0) {
 			t.Errorf("decision %d (%s): accept %v, %d bytes of features", i, d.Action, d.Accept, len(d.Features))
 		}
-		width := modelShape.EmbeddingLength
+		width := shape.EmbeddingLength
 		if features == proxy.Prefix {
 			width *= 2
 		}
@@ -135,9 +135,8 @@ func TestSameSeed(t *testing.T) {
 func TestAloneAndTogether(t *testing.T) {
 	const name = "random"
 	s := patched(t)
-	s.create(t, name, map[string]any{"files": map[string]string{"model.gguf": s.push(t, randomModel(t, 1))}})
-	ours := modelShape
-	ours.EmbeddingLength = randomWidth
+	data, ours := randomModel(t, "llama", 1)
+	s.create(t, name, map[string]any{"files": map[string]string{"model.gguf": s.push(t, data)}})
 	digests := map[proxy.Features]string{}
 	for _, f := range bothFeatures {
 		digests[f] = s.push(t, newProxyFor(t, ours, f, 3, nil))

@@ -211,10 +211,15 @@ type reply struct {
 	Proxy        *wire.Stats     `json:"proxy"`
 	Decisions    []wire.Decision `json:"decisions"`
 	LogProbs     []struct {
-		Token   string  `json:"token"`
-		LogProb float64 `json:"logprob"`
+		tokenLogProb
+		Top []tokenLogProb `json:"top_logprobs"`
 	} `json:"logprobs"`
 	Error string `json:"error"`
+}
+
+type tokenLogProb struct {
+	Token   string  `json:"token"`
+	LogProb float64 `json:"logprob"`
 }
 
 // generate asks for one reply, not streamed.

@@ -3,12 +3,14 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"testing"
 
@@ -28,20 +30,25 @@ import (
 
 // reference decodes as a textbook would: its own passes of the model on Ollama's backend, no gate, no pool, no tap.
 type reference struct {
-	model  llm.Model
-	tokens tokenizer.Tokenizer
-	fed    int32
-	matrix []float32 // the tied embedding and output matrix, vocabulary × d
+	model             llm.Model
+	tokens            tokenizer.Tokenizer
+	fed               int32
+	width             int       // d
+	embedding, output []float32 // the matrices, vocabulary × d; one where they are tied
 }
 
-func newReference(t *testing.T) *reference {
+func newReference(t *testing.T, file string, width int) *reference {
 	t.Helper()
-	m, err := llm.New(modelFile, ml.BackendParams{AllocMemory: true, NumThreads: 2})
+	m, err := llm.New(file, ml.BackendParams{AllocMemory: true, NumThreads: 2})
 	check(t, err)
 	m.Config().Cache.Init(m.Backend(), ml.DTypeF16, 1, 1024, 512)
 	check(t, m.Backend().Load(context.Background(), func(float32) {}))
 	t.Cleanup(m.Backend().Close)
-	return &reference{model: m, tokens: m.(tokenizer.Tokenizer), matrix: embeddingMatrix(t)}
+	r := &reference{model: m, tokens: m.(tokenizer.Tokenizer), width: width, embedding: matrix(t, file, "token_embd.weight")}
+	if r.output = matrix(t, file, "output.weight"); r.output == nil {
+		r.output = r.embedding
+	}
+	return r
 }
 
 // forget empties the cache.
@@ -70,26 +77,32 @@ func (r *reference) logits(t *testing.T, tokens ...int32) []float32 {
 	return out.Floats()
 }
 
-func embeddingMatrix(t *testing.T) []float32 {
+// matrix reads a matrix of a model's file, nil if it has none of that name.
+func matrix(t *testing.T, file, name string) []float32 {
 	t.Helper()
-	f, err := os.Open(modelFile)
+	f, err := os.Open(file)
 	check(t, err)
 	defer f.Close()
 	g, err := ggml.Decode(f, 0)
 	check(t, err)
-	for _, tensor := range g.Tensors().Items("token_embd") {
-		data := make([]byte, tensor.Size())
-		_, err := f.ReadAt(data, int64(g.Tensors().Offset+tensor.Offset))
-		check(t, err)
-		return quantization.ConvertToF32(data, tensor.Kind, tensor.Elements())
+	for _, tensor := range g.Tensors().Items() {
+		if tensor.Name == name {
+			data := make([]byte, tensor.Size())
+			_, err := f.ReadAt(data, int64(g.Tensors().Offset+tensor.Offset))
+			check(t, err)
+			if tensor.Kind != uint32(ggml.TensorTypeF32) {
+				return quantization.ConvertToF32(data, tensor.Kind, tensor.Elements())
+			}
+			values := make([]float32, tensor.Elements())
+			check(t, binary.Read(bytes.NewReader(data), binary.LittleEndian, values))
+			return values
+		}
 	}
-	t.Fatal("no token_embd")
 	return nil
 }
 
-func (r *reference) row(token int32) []float32 {
-	d := modelShape.EmbeddingLength
-	return r.matrix[int(token)*d : (int(token)+1)*d]
+func (r *reference) row(matrix []float32, token int32) []float32 {
+	return matrix[int(token)*r.width : (int(token)+1)*r.width]
 }
 
 // slowPool is design §3.1 and 3.3 with a full sort: the candidates, their probabilities, and how many may be rejected.
@@ -122,24 +135,46 @@ func slowPool(logits []float32, o sampler.Options) (tokens []int, probs []float6
 	return tokens, probs, rejections
 }
 
-// Every decision of real traces is made again from the model's own logits, the rule and the network, in float64.
+// Every decision of real traces is made again from the model's own logits, the rule and the network, in float64: of the test
+// model, and of random ones of the other architectures, past the window of the one whose attention slides.
 func TestReplay(t *testing.T) {
-	ref := newReference(t)
-	s := start(t, t.Name(), root("bin", "ollama"), wire.RolloutVariable+"=1", "OLLAMA_NUM_PARALLEL=1")
+	s := start(t, t.Name(), root("bin", "ollama"), wire.RolloutVariable+"=1", "OLLAMA_NUM_PARALLEL=1", "OLLAMA_FLASH_ATTENTION=0")
+	t.Run(model, func(t *testing.T) {
+		replayAll(t, s, model, newReference(t, modelFile, modelShape.EmbeddingLength), modelShape, bothFeatures)
+	})
+	for _, architecture := range append(slices.Clone(causalArchitectures), hybridArchitecture) {
+		t.Run(architecture, func(t *testing.T) {
+			data, shape := randomModel(t, architecture, 2)
+			file := filepath.Join(t.TempDir(), "model.gguf")
+			check(t, os.WriteFile(file, data, 0o644))
+			name := "replay-" + architecture
+			s.create(t, name, map[string]any{"files": map[string]string{"model.gguf": s.push(t, data)}})
+			features := bothFeatures
+			if architecture == hybridArchitecture {
+				features = []proxy.Features{proxy.Prefix} // see TestHybrid
+			}
+			replayAll(t, s, name, newReference(t, file, randomWidth), shape, features)
+		})
+	}
+}
+
+func replayAll(t *testing.T, s *server, name string, ref *reference, shape proxy.Base, features []proxy.Features) {
+	t.Helper()
 	const prompt = "Once upon a time there was a fox who"
 	promptTokens, err := ref.tokens.Encode(prompt, true)
 	check(t, err)
-	for _, features := range bothFeatures {
+	for _, features := range features {
 		for _, explore := range []bool{false, true} {
-			data := newProxy(t, features, 11, nil)
+			data := newProxyFor(t, shape, features, 11, nil)
 			path := filepath.Join(t.TempDir(), "proxy.gguf")
 			check(t, os.WriteFile(path, data, 0o644))
 			network, err := proxy.Open(path)
 			check(t, err)
 			request := explored(s.push(t, data), prompt, 5)
-			request["raw"] = true
+			request["model"], request["raw"] = name, true
 			request["options"].(map[string]any)["proxy_explore"] = explore
 			r := s.generate(t, request)
+			checkTrace(t, shape, features, r)
 			ref.forget(t)
 			replay(t, ref, network, r, ref.logits(t, promptTokens...), explorer(explore, 5))
 		}
@@ -191,10 +226,10 @@ func judge(t *testing.T, ref *reference, network *proxy.Model, d wire.Decision, 
 	for i := range x {
 		x[i] = float64(float16.Frombits(binary.LittleEndian.Uint16(d.Features[2*i:])).Float32())
 	}
-	width := modelShape.EmbeddingLength
+	width := ref.width
 	if network.Features == proxy.Prefix {
 		ref.checkState(t, x[:width], logits)
-		for i, e := range ref.row(d.Token) {
+		for i, e := range ref.row(ref.embedding, d.Token) {
 			if got := x[width+i]; got != float64(float16.Fromfloat32(e).Float32()) {
 				t.Fatalf("feature %d is %g, the embedding of token %d has %g", width+i, got, d.Token, e)
 			}
@@ -226,9 +261,9 @@ func judge(t *testing.T, ref *reference, network *proxy.Model, d wire.Decision, 
 func (r *reference) checkState(t *testing.T, state []float64, logits []float32) {
 	t.Helper()
 	var dot, nn, mm float64
-	for token := int32(0); int(token) < len(logits); token += 97 {
+	for token := int32(0); int(token) < len(logits); token += int32(1 + len(logits)/500) {
 		z := 0.0
-		for i, w := range r.row(token) {
+		for i, w := range r.row(r.output, token) {
 			z += float64(w) * state[i]
 		}
 		dot += z * float64(logits[token])

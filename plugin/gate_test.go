@@ -529,7 +529,7 @@ func TestFailedEmbeddingIsAnError(t *testing.T) {
 }
 
 // TestConcurrentGates: gates of many requests at once, of the runner's own proxy and of hot-loaded ones, say what they would
-// have said alone.
+// have said alone, also where the registry drops proxies that gates still use.
 func TestConcurrentGates(t *testing.T) {
 	llm := fakeLLM{seed: 8, endless: true}
 	runner := runnerOf(t, llm, proxyModel(t, proxy.Prefix, 1, nil))
@@ -548,17 +548,20 @@ func TestConcurrentGates(t *testing.T) {
 		}
 		return drive(g, llm, 50)
 	}
-	var got [32]reply
-	var errs [32]error
-	together(len(got), func(i int) { got[i], errs[i] = decode(runner, i) })
 	alone := runnerOf(t, llm, proxyModel(t, proxy.Prefix, 1, nil))
-	for i := range got {
-		want, err := decode(alone, i)
-		if err != nil || errs[i] != nil {
-			t.Fatalf("gate %d: %v together, %v alone", i, errs[i], err)
-		}
-		if diff := cmp.Diff(want, got[i]); diff != "" {
-			t.Errorf("gate %d (-alone +together):\n%s", i, diff)
+	for _, capacity := range []int64{DefaultRegistryBytes, 1} {
+		runner.registry = NewRegistry(capacity)
+		var got [32]reply
+		var errs [32]error
+		together(len(got), func(i int) { got[i], errs[i] = decode(runner, i) })
+		for i := range got {
+			want, err := decode(alone, i)
+			if err != nil || errs[i] != nil {
+				t.Fatalf("gate %d: %v together, %v alone", i, errs[i], err)
+			}
+			if diff := cmp.Diff(want, got[i]); diff != "" {
+				t.Errorf("registry of %d bytes, gate %d (-alone +together):\n%s", capacity, i, diff)
+			}
 		}
 	}
 }

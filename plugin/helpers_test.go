@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -30,6 +31,12 @@ type fakeLLM struct {
 	alter func(tokens []int32, logits, hidden []float32)
 	// endless takes the end-of-sequence token out of the running.
 	endless bool
+	// vocab and width are other sizes than fakeVocab and fakeWidth.
+	vocab, width int
+}
+
+func (m fakeLLM) shape() proxy.Base {
+	return proxy.Base{Architecture: "fake", EmbeddingLength: cmp.Or(m.width, fakeWidth), VocabSize: cmp.Or(m.vocab, fakeVocab)}
 }
 
 func (m fakeLLM) pass(tokens []int32) (logits, hidden []float32) {
@@ -38,11 +45,12 @@ func (m fakeLLM) pass(tokens []int32) (logits, hidden []float32) {
 		h = (h ^ uint64(token+1)) * 1099511628211
 	}
 	rng := rand.New(rand.NewPCG(m.seed, h))
-	logits, hidden = make([]float32, fakeVocab), make([]float32, fakeWidth)
+	vocab := m.shape().VocabSize
+	logits, hidden = make([]float32, vocab), make([]float32, m.shape().EmbeddingLength)
 	for i := range logits {
 		logits[i] = float32(2.5 * rng.NormFloat64())
 	}
-	logits[rng.IntN(fakeVocab)] = logits[rng.IntN(fakeVocab)] // ties
+	logits[rng.IntN(vocab)] = logits[rng.IntN(vocab)] // ties
 	if m.endless {
 		logits[fakeEnd] = -1e9
 	}
@@ -57,7 +65,7 @@ func (m fakeLLM) pass(tokens []int32) (logits, hidden []float32) {
 
 func (m fakeLLM) embedding(token int32) []float32 {
 	rng := rand.New(rand.NewPCG(m.seed+1, uint64(token)))
-	row := make([]float32, fakeWidth)
+	row := make([]float32, m.shape().EmbeddingLength)
 	for i := range row {
 		row[i] = float32(rng.NormFloat64())
 	}
@@ -68,7 +76,7 @@ func fakePiece(token int32) string { return fmt.Sprintf("<%d>", token) }
 
 func (m fakeLLM) host() Host {
 	return Host{
-		Base:      proxy.Base{Architecture: "fake", EmbeddingLength: fakeWidth, VocabSize: fakeVocab},
+		Base:      m.shape(),
 		CanRewind: true,
 		Siblings:  Siblings{Count: 1},
 		Embedding: func(token int32, dst []float32) error {
@@ -108,7 +116,7 @@ func proxyModel(t testing.TB, features proxy.Features, seed uint64, change func(
 		Activation:        proxy.ReLU,
 		Pool:              sampler.DefaultOptions(),
 		Cutoff:            proxy.DefaultCutoff,
-		Base:              proxy.Base{Architecture: "fake", EmbeddingLength: fakeWidth, VocabSize: fakeVocab},
+		Base:              fakeLLM{}.shape(),
 	}, rand.New(rand.NewPCG(seed, 2)))
 	if err != nil {
 		t.Fatal(err)
