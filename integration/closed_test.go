@@ -111,7 +111,9 @@ func TestOwnProxyOnDisk(t *testing.T) {
 		damage func() error
 		want   string
 	}{
-		{"another proxy's bytes", func() error { return os.WriteFile(blob(digest), newProxyFor(t, randomShape, proxy.Prefix, 22, nil), 0o644) }, "its digest is sha256:"},
+		{"another proxy's bytes", func() error {
+			return os.WriteFile(blob(digest), newProxyFor(t, randomShape, proxy.Prefix, 22, nil), 0o644)
+		}, "its digest is sha256:"},
 		{"a NaN weight", func() error {
 			bad := slices.Clone(good)
 			copy(bad[len(bad)-4:], []byte{0, 0, 0xc0, 0x7f})
