@@ -224,8 +224,17 @@ func (s *server) call(t testing.TB, path string, request map[string]any) (int, [
 
 // reply is an answer of /api/generate, or of /api/chat when Message is set.
 type reply struct {
-	Response     string `json:"response"`
-	Message      struct{ Content string }
+	Response string `json:"response"`
+	Message  struct {
+		Content   string
+		Thinking  string
+		ToolCalls []struct {
+			Function struct {
+				Name      string
+				Arguments map[string]any
+			}
+		} `json:"tool_calls"`
+	}
 	Done         bool            `json:"done"`
 	DoneReason   string          `json:"done_reason"`
 	EvalCount    int             `json:"eval_count"`
@@ -235,6 +244,10 @@ type reply struct {
 	LogProbs     []struct {
 		Token   string  `json:"token"`
 		LogProb float64 `json:"logprob"`
+		Top     []struct {
+			Token   string  `json:"token"`
+			LogProb float64 `json:"logprob"`
+		} `json:"top_logprobs"`
 	} `json:"logprobs"`
 	Error string `json:"error"`
 }
