@@ -128,6 +128,7 @@ func start(t testing.TB, name, binary string, environment ...string) *server {
 	s.cmd.Env = append(os.Environ(),
 		"OLLAMA_HOST="+s.host, "HOME="+servers.dir, "OLLAMA_MODELS="+filepath.Join(servers.dir, "models"),
 		"OLLAMA_NUM_PARALLEL=8", "OLLAMA_CONTEXT_LENGTH=1024", "OLLAMA_NOPRUNE=1", "OLLAMA_KEEP_ALIVE=-1", "OLLAMA_MAX_LOADED_MODELS=4",
+		"OLLAMA_NO_CLOUD=1",
 	)
 	s.cmd.Env = append(s.cmd.Env, environment...)
 	check(t, s.cmd.Start())
@@ -185,6 +186,27 @@ func (s *server) create(t testing.TB, name string, request map[string]any) {
 	}
 }
 
+// writeManifest makes a model that is a configuration and nothing else, which no request can make.
+func (s *server) writeManifest(t testing.TB, name string, config map[string]any) {
+	t.Helper()
+	data, err := json.Marshal(config)
+	check(t, err)
+	manifest, err := json.Marshal(map[string]any{
+		"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+		"config": map[string]any{"mediaType": "application/vnd.docker.container.image.v1+json", "digest": s.push(t, data), "size": len(data)},
+		"layers": []any{},
+	})
+	check(t, err)
+	dir := filepath.Join(servers.dir, "models", "manifests", "registry.ollama.ai", "library", name)
+	check(t, os.MkdirAll(dir, 0o755))
+	check(t, os.WriteFile(filepath.Join(dir, "latest"), manifest, 0o644))
+}
+
+// blob is where a blob lies on disk.
+func blob(digest string) string {
+	return filepath.Join(servers.dir, "models", "blobs", strings.Replace(digest, ":", "-", 1))
+}
+
 // call posts a request and returns the status and the whole body.
 func (s *server) call(t testing.TB, path string, request map[string]any) (int, []byte) {
 	t.Helper()
@@ -202,8 +224,17 @@ func (s *server) call(t testing.TB, path string, request map[string]any) (int, [
 
 // reply is an answer of /api/generate, or of /api/chat when Message is set.
 type reply struct {
-	Response     string `json:"response"`
-	Message      struct{ Content string }
+	Response string `json:"response"`
+	Message  struct {
+		Content   string
+		Thinking  string
+		ToolCalls []struct {
+			Function struct {
+				Name      string
+				Arguments map[string]any
+			}
+		} `json:"tool_calls"`
+	}
 	Done         bool            `json:"done"`
 	DoneReason   string          `json:"done_reason"`
 	EvalCount    int             `json:"eval_count"`

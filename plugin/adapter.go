@@ -2,52 +2,55 @@ package plugin
 
 import (
 	"fmt"
-	"os"
 	"sync"
 
-	"github.com/ollama/ollama/fs/ggml"
+	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 )
 
 var isProxy sync.Map // path of a blob → bool; blobs never change
 
-// FindProxy returns the first of a model's adapters that is a proxy, or "" if none is.
-func FindProxy(adapters []string) string {
+// FindProxy returns the first of a model's adapters that is a proxy, or "" if none is. It believes nothing that the files
+// say of their sizes. An adapter that is missing, or too damaged to tell what it was, is an error: a model that had a proxy
+// must not answer without it.
+func FindProxy(adapters []string) (string, error) {
 	for _, path := range adapters {
 		known, ok := isProxy.Load(path)
 		if !ok {
-			kind, err := adapterType(path)
+			is, err := proxy.IsProxy(path)
 			if err != nil {
-				continue // Ollama reports it when it loads the adapter
+				return "", fmt.Errorf("the model's adapter cannot be read, so that nobody can say whether it is a proxy: create or pull the model again: %w", err)
 			}
-			known = kind == "proxy"
-			isProxy.Store(path, known)
+			known = is
+			isProxy.Store(path, is)
 		}
 		if known.(bool) {
-			return path
+			return path, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
-// adapterType reads a GGUF file's adapter.type. KV.String would look for it under the architecture's prefix.
-func adapterType(path string) (kind string, err error) {
-	defer func() {
-		if p := recover(); p != nil { // ggml.Decode believes the lengths that a file claims
-			err = fmt.Errorf("%s: the GGUF header is damaged: %v", path, p)
-		}
-	}()
-	f, err := os.Open(path)
+// Describe reads what `ollama show` says of the proxy among a model's adapters; nil is none. A proxy that cannot be read is
+// described by its digest and the reason.
+func Describe(adapters []string) *wire.Description {
+	path, err := FindProxy(adapters)
 	if err != nil {
-		return "", err
+		return &wire.Description{Error: err.Error()}
 	}
-	defer f.Close()
-	g, err := ggml.Decode(f, 0)
+	if path == "" {
+		return nil
+	}
+	d := &wire.Description{Digest: digestOfPath(path)}
+	h, err := proxy.ReadHeader(path)
 	if err != nil {
-		return "", err
+		d.Error = err.Error()
+		return d
 	}
-	kind, _ = g.KV()["adapter.type"].(string)
-	if kind == "" && g.KV().Architecture() == "proxy_rlhf" {
-		kind = "proxy"
+	d.Features, d.Parameters = string(h.Features), h.Parameters
+	d.PT, d.Cutoff = &h.Pool.PT, &h.Cutoff
+	if reward, ok := h.Training["reward"]; ok {
+		d.Reward = fmt.Sprint(reward)
 	}
-	return kind, nil
+	return d
 }

@@ -4,9 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 	"github.com/proxy-rlhf/proxy-rlhf/sampler"
@@ -39,28 +44,22 @@ var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // Rollout reports whether this server was started for a trainer (OLLAMA_PROXY_ROLLOUT=1).
 func Rollout() bool { return os.Getenv(wire.RolloutVariable) == "1" }
 
+// optionNames are the proxy's options, in a request's options and in a Modelfile. The pool's four are Ollama's own.
+var optionNames = []string{"proxy", "proxy_pt", "proxy_cutoff", "proxy_max_rejections", "proxy_explore", "proxy_trace"}
+
+// CheckOptions checks the names, types and ranges of the proxy's options alone; the others are Ollama's to check. Its errors
+// are [OptionError]s.
+func CheckOptions(options map[string]any) error {
+	_, p := parse(nil, options)
+	return p.err
+}
+
 // ParseOptions reads the proxy's options out of a request's options and its model's (the Modelfile's PARAMETERs); the
 // request wins. attached says whether the model carries a proxy of its own. It returns nil when no proxy is involved:
 // then nothing of ours happens to the request. Other options than the proxy's and the pool's are left alone. Errors are
 // [OptionError]s or [ErrNoProxy].
 func ParseOptions(model, request map[string]any, attached bool) (*wire.Request, error) {
-	p := optionParser{maps: []map[string]any{request, model}}
-	req := &wire.Request{
-		PT:            p.float("proxy_pt", 0, 1),
-		Cutoff:        p.float("proxy_cutoff", 0, 1),
-		MaxRejections: p.count("proxy_max_rejections"),
-		Explore:       p.bool("proxy_explore"),
-		Trace:         p.choice("proxy_trace", wire.TraceOff, wire.TraceDecisions, wire.TraceFeatures),
-	}
-	switch name := p.string("proxy"); {
-	case name == "":
-	case name == wire.ProxyNone:
-		req.Off = true
-	case digestPattern.MatchString(name):
-		req.Digest = name
-	default:
-		p.fail(&OptionError{"proxy", `"" (the model's own), "none" or "sha256:" and 64 lower-case hexadecimal digits`, name})
-	}
+	req, p := parse(model, request)
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -86,6 +85,29 @@ func ParseOptions(model, request map[string]any, attached bool) (*wire.Request, 
 	return req, p.err
 }
 
+// parse reads all options but the pool's four.
+func parse(model, request map[string]any) (*wire.Request, *optionParser) {
+	p := &optionParser{maps: []map[string]any{request, model}}
+	p.unknown()
+	req := &wire.Request{
+		PT:            p.float("proxy_pt", 0, 1),
+		Cutoff:        p.float("proxy_cutoff", 0, 1),
+		MaxRejections: p.count("proxy_max_rejections"),
+		Explore:       p.bool("proxy_explore"),
+		Trace:         p.choice("proxy_trace", wire.TraceOff, wire.TraceDecisions, wire.TraceFeatures),
+	}
+	switch name := p.string("proxy"); {
+	case name == "":
+	case name == wire.ProxyNone:
+		req.Off = true
+	case digestPattern.MatchString(name):
+		req.Digest = name
+	default:
+		p.fail(&OptionError{"proxy", `"" (the model's own), "none" or "sha256:" and 64 lower-case hexadecimal digits`, name})
+	}
+	return req, p
+}
+
 // optionParser looks names up in maps, the first that has one wins, and keeps the first error.
 type optionParser struct {
 	maps []map[string]any
@@ -96,6 +118,21 @@ type optionParser struct {
 func (p *optionParser) fail(err error) {
 	if p.err == nil {
 		p.err = err
+	}
+}
+
+// unknown refuses names that look like the proxy's and are none: Ollama drops what it does not know, and a mistyped p_t would
+// be no p_t.
+func (p *optionParser) unknown() {
+	for _, m := range p.maps {
+		for _, name := range slices.Sorted(maps.Keys(m)) {
+			if strings.HasPrefix(strings.ToLower(name), "proxy") && m[name] != nil && !slices.Contains(optionNames, name) {
+				nearest := slices.MinFunc(optionNames, func(a, b string) int {
+					return levenshtein.ComputeDistance(a, name) - levenshtein.ComputeDistance(b, name)
+				})
+				p.fail(&OptionError{Option: name, Want: fmt.Sprintf("there is no such option, did you mean %q? The proxy's are %s", nearest, strings.Join(optionNames, ", "))})
+			}
+		}
 	}
 }
 
@@ -205,7 +242,8 @@ func number(v any) (float64, bool) {
 }
 
 // poolOptions is file's pool with what the request and the Modelfile set put over it. Out-of-range values of the pool's four
-// are clamped as Ollama's sampler clamps them.
+// are not refused but clamped, as Ollama's sampler clamps them: temperature to 0 and up, top_p and min_p to 0 to 1, and a
+// top_k below 1 is off. NaN cannot come: JSON has none.
 func poolOptions(file sampler.Options, req *wire.Request) sampler.Options {
 	o := file
 	if req.Temperature != nil {

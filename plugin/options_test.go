@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -47,6 +48,7 @@ func TestParseOptions(t *testing.T) {
 		"uploaded, no own":             {without: true, request: options{"proxy": someDigest, "proxy_explore": true, "proxy_trace": "decisions"}, want: &wire.Request{Digest: someDigest, Explore: true, Trace: wire.TraceDecisions}},
 		"uploaded over the Modelfile":  {model: options{"proxy": "none"}, request: options{"proxy": someDigest}, want: &wire.Request{Digest: someDigest}},
 		"trace off":                    {request: options{"proxy_trace": ""}, want: &wire.Request{}},
+		"an unknown name that is null": {request: options{"proxy_ptt": nil}, want: &wire.Request{}},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -92,6 +94,12 @@ func TestParseOptionsRefuses(t *testing.T) {
 		{options{"proxy": strings.Replace(someDigest, ":", "-", 1)}, `option "proxy": want …`},
 		{options{"proxy": "sha256:../../../../etc/passwd"}, `option "proxy": want …`},
 		{options{"proxy": "../../blobs/x.gguf"}, `option "proxy": want …`},
+		{options{"proxy_ptt": 0.1}, `option "proxy_ptt": there is no such option, did you mean "proxy_pt"? The proxy's are proxy, proxy_pt, proxy_cutoff, proxy_max_rejections, proxy_explore, proxy_trace`},
+		{options{"proxy_max_rejection": 3.0}, `option "proxy_max_rejection": there is no such option, did you mean "proxy_max_rejections"? …`},
+		{options{"proxy_p_t": 0.1, "proxy_pt": 0.1}, `option "proxy_p_t": there is no such option, did you mean "proxy_pt"? …`},
+		{options{"Proxy": "none"}, `option "Proxy": there is no such option, did you mean "proxy"? …`},
+		{options{"proxyCutoff": 0.1, "proxy_z": 1.0}, `option "proxyCutoff": there is no such option, did you mean "proxy_cutoff"? …`},
+		{options{"proxy_request": options{"path": "/etc/passwd"}}, `option "proxy_request": there is no such option, did you mean …`},
 		// One bad option is enough, whatever the others say.
 		{options{"proxy": "none", "proxy_pt": 7.0}, `option "proxy_pt": want a number from 0 to 1, got 7`},
 	}
@@ -117,6 +125,46 @@ func TestParseOptionsRefuses(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestCheckOptions(t *testing.T) {
+	for _, fine := range []options{
+		nil,
+		{"temperature": "hot", "seed": 1.0},
+		{"proxy": "none", "proxy_pt": 0.0, "proxy_cutoff": float32(0.5), "proxy_max_rejections": int64(2), "proxy_explore": true, "proxy_trace": "decisions"},
+		{"proxy": someDigest},
+		{"proxy_trace": "features"}, // whether this server gives them is for the request
+	} {
+		if err := CheckOptions(fine); err != nil {
+			t.Errorf("%v: %v", fine, err)
+		}
+	}
+	for _, bad := range []options{{"proxy_pt": 2.0}, {"proxy": "x"}, {"proxy_ptt": 0.1}} {
+		var o *OptionError
+		if err := CheckOptions(bad); !errors.As(err, &o) {
+			t.Errorf("%v: error %v, want an OptionError", bad, err)
+		}
+	}
+}
+
+func TestClientOptions(t *testing.T) {
+	request := options{"temperature": 1.0, "top_p": 1.0, "seed": 3.0}
+	for name, test := range map[string]struct {
+		ctx  context.Context
+		want options
+	}{
+		"a client of Ollama's own API": {context.Background(), request},
+		"all set by the client":        {WithDefaults(context.Background()), request},
+		"one set by the endpoint":      {WithDefaults(context.Background(), "temperature"), options{"top_p": 1.0, "seed": 3.0}},
+		"one that it did not set":      {WithDefaults(context.Background(), "min_p", "top_p"), options{"temperature": 1.0, "seed": 3.0}},
+	} {
+		if d := cmp.Diff(test.want, ClientOptions(test.ctx, request)); d != "" {
+			t.Errorf("%s: want −, got +\n%s", name, d)
+		}
+	}
+	if len(request) != 3 {
+		t.Errorf("the request's own options were changed: %v", request)
 	}
 }
 

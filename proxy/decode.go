@@ -18,23 +18,12 @@ import (
 // Open reads the proxy file at path. The error of a file that is not a valid
 // proxy names the file and, as a [FieldError], the key or tensor.
 func Open(path string) (*Model, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("proxy: open: %w", err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("proxy: open: %w", err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("proxy: open %s: not a regular file", path)
-	}
-	m, err := decode(f, info.Size())
-	if err != nil {
-		return nil, fmt.Errorf("proxy: open %s: %w", path, err)
-	}
-	return m, nil
+	var m *Model
+	err := withFile(path, func(f *os.File, size int64) (err error) {
+		m, err = decode(f, size)
+		return err
+	})
+	return m, err
 }
 
 // Decode reads a proxy file of the given size in bytes, which must be all that rs
@@ -54,36 +43,50 @@ func Decode(rs io.ReadSeeker, size int64) (*Model, error) {
 }
 
 func decode(rs io.ReadSeeker, size int64) (*Model, error) {
-	end, err := rs.Seek(0, io.SeekEnd)
+	m, stored, err := decodeHeader(rs, size)
 	if err != nil {
 		return nil, err
 	}
+	if err := m.load(rs, stored); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// decodeHeader reads all but the weights: the model that it returns has none yet,
+// and stored says where they are.
+func decodeHeader(rs io.ReadSeeker, size int64) (m *Model, stored map[string]storedTensor, err error) {
+	end, err := rs.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, nil, err
+	}
 	if end != size {
-		return nil, fmt.Errorf("the file has %d bytes, want %d", end, size)
+		return nil, nil, fmt.Errorf("the file has %d bytes, want %d", end, size)
 	}
 	if _, err := rs.Seek(0, io.SeekStart); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	alignment, err := preflight(rs, size)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	g, err := decodeGGUF(rs)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	config, err := configFromMetadata(g.KV())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := config.Validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	stored, err := locateTensors(g.Tensors(), alignment, size)
+	stored, err = locateTensors(g.Tensors(), alignment, size)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return loadModel(rs, config, stored)
+	m = shapeModel(config, stored)
+	return m, stored, checkTensors(m, stored)
 }
 
 // decodeGGUF has fs/ggml decode the header that preflight has walked over. A
@@ -154,8 +157,8 @@ func locateTensors(ts ggml.Tensors, alignment, size int64) (map[string]storedTen
 	return stored, nil
 }
 
-// loadModel reads the tensors that the configuration asks for.
-func loadModel(rs io.ReadSeeker, c Config, stored map[string]storedTensor) (*Model, error) {
+// shapeModel makes the model that the configuration asks for, without weights.
+func shapeModel(c Config, stored map[string]storedTensor) *Model {
 	m := &Model{Config: c}
 	for _, size := range c.layerSizes() {
 		m.Layers = append(m.Layers, Linear{In: size.in, Out: size.out})
@@ -165,10 +168,11 @@ func loadModel(rs io.ReadSeeker, c Config, stored map[string]storedTensor) (*Mod
 	if hasWeight || hasBias {
 		m.Norm = &Norm{}
 	}
-	if err := checkTensors(m, stored); err != nil {
-		return nil, err
-	}
+	return m
+}
 
+// load reads the weights.
+func (m *Model) load(rs io.ReadSeeker, stored map[string]storedTensor) error {
 	var err error
 	load := func(name string) []float32 {
 		if err != nil {
@@ -186,10 +190,7 @@ func loadModel(rs io.ReadSeeker, c Config, stored map[string]storedTensor) (*Mod
 		m.Layers[i].Weight = load(weightName(i))
 		m.Layers[i].Bias = load(biasName(i))
 	}
-	if err != nil {
-		return nil, err
-	}
-	return m, nil
+	return err
 }
 
 // checkTensors compares the file's tensors to those that m should have, by name

@@ -130,15 +130,22 @@ func (m *Model) validateLayers() error {
 // over every weight of every file that is loaded.
 func finite(v float32) bool { return v-v == 0 }
 
+// Parameters counts the weights and biases.
+func (m *Model) Parameters() int64 {
+	total := int64(0)
+	for _, t := range m.tensors() {
+		n := int64(1)
+		for _, side := range t.shape {
+			n *= int64(side)
+		}
+		total += n
+	}
+	return total
+}
+
 // Bytes returns the memory that the parameters take, in bytes. Evaluators and
 // caches come on top.
-func (m *Model) Bytes() int64 {
-	n := int64(0)
-	for _, t := range m.tensors() {
-		n += int64(len(t.values)) * 4
-	}
-	return n
-}
+func (m *Model) Bytes() int64 { return 4 * m.Parameters() }
 
 // CheckBase says whether the proxy fits the LLM b. Another architecture, width
 // or vocabulary is an error that names both; b must know its EmbeddingLength,

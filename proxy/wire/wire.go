@@ -8,6 +8,7 @@ package wire
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -120,6 +121,74 @@ func Split(decisions []Decision, limit int) [][]Decision {
 func (s Stats) Summary() string {
 	return fmt.Sprintf("proxy:                %s, %s\nproxy decisions:      %d accepted, %d rejected, %d forced of %d proposed, %d forward(s)\nproxy duration:       %s\n",
 		s.Digest, s.Features, s.Accepted, s.Rejected, s.Forced, s.Proposed, s.Forwards, s.Duration)
+}
+
+// Description is the field proxy of /api/show and /api/ps: the proxy that a model carries, as its file has it.
+type Description struct {
+	Digest   string `json:"digest,omitempty"`
+	Features string `json:"features,omitempty"`
+	// Parameters counts the weights and biases.
+	Parameters int64 `json:"parameters,omitempty"`
+	// PT and Cutoff hold where neither the request nor the Modelfile sets others.
+	PT     *float64 `json:"p_t,omitempty"`
+	Cutoff *float64 `json:"cutoff,omitempty"`
+	// Reward is what the file says that the proxy was trained for.
+	Reward string `json:"reward,omitempty"`
+	// Error is why the proxy cannot be read; then the model answers nothing, and the fields above may be empty.
+	Error string `json:"error,omitempty"`
+}
+
+// Rows lists the description as pairs of name and value, for people.
+func (d Description) Rows() [][2]string {
+	var rows [][2]string
+	add := func(name, value string) {
+		if value != "" {
+			rows = append(rows, [2]string{name, value})
+		}
+	}
+	add("digest", d.Digest)
+	add("error", d.Error)
+	add("features", d.Features)
+	if d.Parameters > 0 {
+		add("parameters", human(d.Parameters))
+	}
+	if d.PT != nil {
+		add("p_t", fmt.Sprint(*d.PT))
+	}
+	if d.Cutoff != nil {
+		add("cutoff", fmt.Sprint(*d.Cutoff))
+	}
+	add("trained for", d.Reward)
+	return rows
+}
+
+// String is the description in one line.
+func (d Description) String() string {
+	var parts []string
+	for _, row := range d.Rows() {
+		switch row[0] {
+		case "digest", "features":
+			parts = append(parts, row[1])
+		case "parameters":
+			parts = append(parts, row[1]+" parameters")
+		default:
+			parts = append(parts, row[0]+" "+row[1])
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// human writes a number as Ollama does.
+func human(n int64) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e9, "B"}, {1e6, "M"}, {1e3, "K"}} {
+		if float64(n) >= unit.size {
+			return fmt.Sprintf("%.4g%s", float64(n)/unit.size, unit.name)
+		}
+	}
+	return fmt.Sprint(n)
 }
 
 // ServerVersion is the field proxy_rlhf of /api/version; a stock server has none.

@@ -156,3 +156,40 @@ func TestSplitProperties(t *testing.T) {
 		}
 	}
 }
+
+func TestDescription(t *testing.T) {
+	zero, half := 0.0, 0.5
+	for name, test := range map[string]struct {
+		description Description
+		rows        [][2]string
+		line        string
+	}{
+		"all there": {
+			Description{Digest: "sha256:0a", Features: "prefix", Parameters: 2364418, PT: &zero, Cutoff: &half, Reward: "vader"},
+			[][2]string{{"digest", "sha256:0a"}, {"features", "prefix"}, {"parameters", "2.364M"}, {"p_t", "0"}, {"cutoff", "0.5"}, {"trained for", "vader"}},
+			"sha256:0a, prefix, 2.364M parameters, p_t 0, cutoff 0.5, trained for vader",
+		},
+		"nothing said of training": {
+			Description{Digest: "sha256:0a", Features: "lookahead", Parameters: 178, PT: &half, Cutoff: &half},
+			[][2]string{{"digest", "sha256:0a"}, {"features", "lookahead"}, {"parameters", "178"}, {"p_t", "0.5"}, {"cutoff", "0.5"}},
+			"sha256:0a, lookahead, 178 parameters, p_t 0.5, cutoff 0.5",
+		},
+		"unreadable": {
+			Description{Digest: "sha256:0a", Error: "cut short"},
+			[][2]string{{"digest", "sha256:0a"}, {"error", "cut short"}},
+			"sha256:0a, error cut short",
+		},
+	} {
+		if d := cmp.Diff(test.rows, test.description.Rows()); d != "" {
+			t.Errorf("%s: want −, got +\n%s", name, d)
+		}
+		if got := test.description.String(); got != test.line {
+			t.Errorf("%s: %q, want %q", name, got, test.line)
+		}
+	}
+	for n, want := range map[int64]string{0: "0", 999: "999", 1500: "1.5K", 25_200_000: "25.2M", 1_073_741_824: "1.074B"} {
+		if got := human(n); got != want {
+			t.Errorf("%d is written %q, want %q", n, got, want)
+		}
+	}
+}
