@@ -19,13 +19,14 @@ import (
 // The small random model of the tests that want many replies and care little for what they say.
 const randomName = "random"
 
-var randomShape = proxy.Base{Architecture: "llama", EmbeddingLength: randomWidth, VocabSize: 49152}
+var randomShape = proxy.Base{Architecture: "llama", EmbeddingLength: randomWidth, VocabSize: randomVocabulary}
 
 // ensureRandom makes the random model, and returns the digests of a proxy of each kind for it.
 func ensureRandom(t testing.TB, s *server) map[proxy.Features]string {
 	t.Helper()
 	if status, _ := s.call(t, "/api/show", map[string]any{"model": randomName}); status != http.StatusOK {
-		s.create(t, randomName, map[string]any{"files": map[string]string{"model.gguf": s.push(t, randomModel(t, 1))}})
+		data, _ := randomModel(t, "llama", 1)
+		s.create(t, randomName, map[string]any{"files": map[string]string{"model.gguf": s.push(t, data)}})
 	}
 	digests := map[proxy.Features]string{}
 	for _, f := range bothFeatures {

@@ -29,6 +29,8 @@ const (
 	randomInner   = 128
 	randomExperts = 4
 	randomWindow  = 16 // of gemma3's sliding attention, in tokens
+
+	randomVocabulary = 113 // the characters, and the test model's special tokens
 )
 
 // The architectures that the tests run random models of, beside the default model's llama.
@@ -48,6 +50,9 @@ func randomModel(t testing.TB, architecture string, seed uint64) ([]byte, proxy.
 	t.Helper()
 	m := randomWeights{architecture: architecture, kv: randomKeys(t, architecture), rng: rand.New(rand.NewPCG(seed, 0))}
 	tokens := m.kv["tokenizer.ggml.tokens"].([]string)
+	if len(tokens) != randomVocabulary {
+		t.Fatalf("the random model has %d tokens, want %d", len(tokens), randomVocabulary)
+	}
 	m.fill(len(tokens))
 	path := filepath.Join(t.TempDir(), "random.gguf")
 	out, err := os.Create(path)

@@ -20,7 +20,7 @@ import (
 // models the one whose parts are the fewest and whose special tokens fit every vocabulary.
 func visionModel(t testing.TB) []byte {
 	t.Helper()
-	text := randomModel(t, 2)
+	text, _ := randomModel(t, "llama", 2)
 	g, err := ggml.Decode(bytes.NewReader(text), -1)
 	check(t, err)
 	kv := ggml.KV{}
