@@ -30,7 +30,7 @@ func argMax(logits []float32) (int, error) {
 // is full, so that even ascending logits cost O(log k) each.
 func (p *Pool) largest(logits []float32, k int) error {
 	p.keys = p.keys[:0]
-	full := max(4*k, 256)
+	full := max(2*k, 96)
 	bound := float32(math.Inf(-1))
 	for base := 0; base < len(logits); base += skip(logits[base:], bound) {
 		block := logits[base:min(base+blockSize, len(logits))]
