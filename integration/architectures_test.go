@@ -99,9 +99,9 @@ func rejecting(t *testing.T, stock, ours *server, name string, shape proxy.Base,
 		if diff := cmp.Diff(want.LogProbs[0].Top, got.Top); diff != "" {
 			t.Fatalf("token %d after %q: stock −, ours +\n%s", at, text, diff)
 		}
-		i := slices.IndexFunc(got.Top, func(top tokenLogProb) bool { return top.Token == d.Text })
-		if got.Token != d.Text || i >= 0 && got.Top[i] != got.tokenLogProb {
-			t.Fatalf("token %d: %q was decided, %+v is said of it, %+v among the largest", at, d.Text, got.tokenLogProb, got.Top)
+		i := slices.IndexFunc(got.Top, func(top logProb) bool { return top.Token == d.Text })
+		if got.Token != d.Text || i >= 0 && got.Top[i].LogProb != got.LogProb {
+			t.Fatalf("token %d: %q was decided, %q with %g is reported, %+v among the largest", at, d.Text, got.Token, got.LogProb, got.Top)
 		}
 		text += d.Text
 		at++

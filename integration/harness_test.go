@@ -241,16 +241,14 @@ type reply struct {
 	EvalDuration time.Duration   `json:"eval_duration"`
 	Proxy        *wire.Stats     `json:"proxy"`
 	Decisions    []wire.Decision `json:"decisions"`
-	LogProbs     []struct {
-		tokenLogProb
-		Top []tokenLogProb `json:"top_logprobs"`
-	} `json:"logprobs"`
-	Error string `json:"error"`
+	LogProbs     []logProb       `json:"logprobs"`
+	Error        string          `json:"error"`
 }
 
-type tokenLogProb struct {
-	Token   string  `json:"token"`
-	LogProb float64 `json:"logprob"`
+type logProb struct {
+	Token   string    `json:"token"`
+	LogProb float64   `json:"logprob"`
+	Top     []logProb `json:"top_logprobs"`
 }
 
 // generate asks for one reply, not streamed.
