@@ -54,7 +54,7 @@ func TestShow(t *testing.T) {
 	for _, features := range bothFeatures {
 		name := "shown-" + string(features)
 		digest := s.push(t, describedProxy(t, features))
-		s.attach(t, name, randomName, digest, nil)
+		s.attach(t, name, randomName, digest, map[string]any{"num_predict": 4})
 		inputs := randomWidth
 		if features == proxy.Prefix {
 			inputs *= 2
@@ -102,7 +102,7 @@ func TestShow(t *testing.T) {
 	if d := shownProxy(t, s, "shown-broken"); d == nil || d.Digest != digest || d.Error == "" {
 		t.Errorf("/api/show of a model with a broken proxy: %+v", d)
 	}
-	if out, err := s.command("run", "shown-broken", "Hello").CombinedOutput(); err == nil || !strings.Contains(string(out), "proxy.0.weight") {
+	if out, err := s.command("run", "shown-broken", "Hello").CombinedOutput(); err == nil || !strings.Contains(string(out), "exceeds file size") {
 		t.Errorf("run of a model with a broken proxy: %v\n%s", err, out)
 	}
 	check(t, os.Remove(blob(digest)))

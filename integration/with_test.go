@@ -127,7 +127,7 @@ func TestPromptsAndKeepAlive(t *testing.T) {
 // model copies from the conversation before it.
 const conversation = `{{- if .Tools }}Tools: {{ range .Tools }}{{ .Function.Name }} {{ end }}
 {{ end }}{{ range .Messages }}{{ if eq .Role "user" }}Q: {{ .Content }}
-A: {{ else if eq .Role "assistant" }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ if .ToolCalls }}<tool_call>{{ range .ToolCalls }}{"name": "{{ .Function.Name }}", "arguments": {{ .Function.Arguments }}}{{ end }}</tool_call>{{ end }}{{ .Content }}
+A:{{ else if eq .Role "assistant" }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ if .ToolCalls }}<tool_call>{{ range .ToolCalls }}{"name": "{{ .Function.Name }}", "arguments": {{ .Function.Arguments }}}{{ end }}</tool_call>{{ end }}{{ .Content }}
 {{ end }}{{ end }}`
 
 // turns is n turns of the same question and answer, and the question again.
