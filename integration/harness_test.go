@@ -95,15 +95,20 @@ func twins(t testing.TB, environment ...string) (stock, ours *server) {
 	environment = append(environment, "OLLAMA_NUM_PARALLEL=1")
 	stock = start(t, t.Name()+"/stock", root("bin", "ollama-stock"), environment...)
 	ours = start(t, t.Name()+"/patched", root("bin", "ollama"), environment...)
+	stopAfter(t, stock, ours)
+	return stock, ours
+}
+
+// stopAfter ends servers with the test that they are for.
+func stopAfter(t testing.TB, mine ...*server) {
 	t.Cleanup(func() {
 		servers.Lock()
 		defer servers.Unlock()
-		for _, s := range []*server{stock, ours} {
+		for _, s := range mine {
 			s.stop()
 			delete(servers.running, s.name)
 		}
 	})
-	return stock, ours
 }
 
 func start(t testing.TB, name, binary string, environment ...string) *server {

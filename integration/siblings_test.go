@@ -19,8 +19,10 @@ import (
 
 // siblings is a patched server that shows a lookahead proxy n candidates at once.
 func siblings(t testing.TB, n int, exact bool, environment ...string) *server {
-	return start(t, fmt.Sprintf("%s/siblings-%d-%t", t.Name(), n, exact), root("bin", "ollama"), append(environment,
+	s := start(t, fmt.Sprintf("%s/siblings-%d-%t", t.Name(), n, exact), root("bin", "ollama"), append(environment,
 		wire.RolloutVariable+"=1", fmt.Sprintf("%s=%d", plugin.SiblingsVariable, n), fmt.Sprintf("%s=%t", plugin.SiblingsExactVariable, exact))...)
+	stopAfter(t, s)
+	return s
 }
 
 // Several candidates in one pass are decided as one at a time, in fewer passes; when exactness is asked for, with the very
