@@ -78,8 +78,9 @@ func rejecting(t *testing.T, stock, ours *server, name string, shape proxy.Base,
 	request := explored(digest, text, 7)
 	request["model"], request["raw"], request["logprobs"], request["top_logprobs"] = name, true, true, longest
 	options := request["options"].(map[string]any)
-	options["num_predict"], options["proxy_pt"], options["proxy_max_rejections"] = 3*randomWindow, 0.001, 4
-	options["temperature"], options["top_p"] = 3, 1 // so that there is much to reject whatever the processor's last bits lead to
+	// A pool in which there is much to reject, whatever the last bits of a processor lead to.
+	options["num_predict"], options["proxy_pt"], options["proxy_max_rejections"] = 3*randomWindow, 1e-6, 4
+	options["temperature"], options["top_p"] = 3, 1
 	r := ours.generate(t, request)
 	checkTrace(t, shape, features, r)
 	if r.Proxy.Rejected < 10 || len(r.LogProbs) < 2*randomWindow {
