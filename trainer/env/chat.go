@@ -28,7 +28,7 @@ type Reply struct {
 	Prompt     prompts.Prompt
 	Text       string
 	DoneReason string // stop, length or [DoneCut]
-	// Tokens is the reply's length, an end-of-sequence token included. Of a reply that was cut off it is that of the text.
+	// Tokens is the reply's length, an end-of-sequence token included. Of a reply that was cut off it is the number of LogProbs.
 	Tokens int
 	// PromptTokens is the prompt's length in the model's template, whether or not the server had it in its cache.
 	PromptTokens int
