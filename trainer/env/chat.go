@@ -21,6 +21,8 @@ type Request struct {
 	LogProbs bool
 	// Format is the JSON schema that the reply must follow; nil is none.
 	Format json.RawMessage
+	// NoThinking makes a model that thinks first, as it does by default, answer at once.
+	NoThinking bool
 }
 
 // Reply is one answer of the LLM.
@@ -81,6 +83,9 @@ func (c *Client) Chat(ctx context.Context, r Request) (Reply, error) {
 	}
 	if r.Format != nil {
 		in["format"] = r.Format
+	}
+	if r.NoThinking {
+		in["think"] = false
 	}
 	var out struct {
 		Message      struct{ Content string }

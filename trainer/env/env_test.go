@@ -77,7 +77,7 @@ func TestChat(t *testing.T) {
 			"proxy":{"accepted":1,"forced":1},"decisions":[{"position":0,"action":"accept","accept":0.5,"features":"AAA="}],
 			"logprobs":[{"logprob":-1},{"logprob":-3}]}`)
 	})
-	got, err := c.Chat(context.Background(), Request{Model: "m", Prompt: prompts.Prompt{Text: "Hello", ID: "1"}, Options: map[string]any{"seed": 7}, LogProbs: true, Format: json.RawMessage(`{"type":"object"}`)})
+	got, err := c.Chat(context.Background(), Request{Model: "m", Prompt: prompts.Prompt{Text: "Hello", ID: "1"}, Options: map[string]any{"seed": 7}, LogProbs: true, Format: json.RawMessage(`{"type":"object"}`), NoThinking: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestChat(t *testing.T) {
 		t.Errorf("reply −want +got\n%s", d)
 	}
 	if d := cmp.Diff(map[string]any{
-		"model": "m", "stream": false, "logprobs": true, "format": map[string]any{"type": "object"}, "options": map[string]any{"seed": 7.0},
+		"model": "m", "stream": false, "logprobs": true, "think": false, "format": map[string]any{"type": "object"}, "options": map[string]any{"seed": 7.0},
 		"messages": []any{map[string]any{"role": "user", "content": "Hello"}},
 	}, request); d != "" {
 		t.Errorf("request −want +got\n%s", d)

@@ -105,16 +105,8 @@ func (c Comparison) Evaluate() (*Evaluation, error) {
 	if err := c.addHistograms(out); err != nil {
 		return nil, err
 	}
-	for _, n := range slices.Compact(slices.Sorted(slices.Values(c.BestOf))) {
-		chosen, err := anyOf(c.Sampling).bestOf(n, fmt.Sprintf("best of %d", n))
-		if err != nil {
-			return nil, err
-		}
-		row, err := summarise(chosen)
-		if err != nil {
-			return nil, err
-		}
-		out.BestOf = append(out.BestOf, BestOf{N: n, Summary: row})
+	if err := c.addBestOf(out, summarise); err != nil {
+		return nil, err
 	}
 	if err := c.addEqual(out); err != nil {
 		return nil, err
@@ -166,6 +158,26 @@ func (c Comparison) addHistograms(out *Evaluation) error {
 			return err
 		}
 		out.Summaries[i].Histogram = &h
+	}
+	return nil
+}
+
+// addBestOf adds a row for each n, ascending.
+func (c Comparison) addBestOf(out *Evaluation, summarise func(choice) (Summary, error)) error {
+	if len(c.BestOf) == 0 {
+		return nil
+	}
+	draws := anyOf(c.Sampling)
+	for _, n := range slices.Compact(slices.Sorted(slices.Values(c.BestOf))) {
+		chosen, err := draws.bestOf(n, fmt.Sprintf("best of %d", n))
+		if err != nil {
+			return fmt.Errorf("evaluate: %w", err)
+		}
+		row, err := summarise(chosen)
+		if err != nil {
+			return err
+		}
+		out.BestOf = append(out.BestOf, BestOf{N: n, Summary: row})
 	}
 	return nil
 }

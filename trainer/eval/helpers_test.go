@@ -24,6 +24,7 @@ type call struct {
 	Options  map[string]any
 	LogProbs bool
 	Format   json.RawMessage
+	Think    *bool
 }
 
 // last is what the last message says.

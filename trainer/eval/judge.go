@@ -110,7 +110,7 @@ func (j Judge) request(p prompts.Prompt, a, b string) env.Request {
 		"cannot or will not judge."
 	question := fmt.Sprintf("<prompt>\n%s\n</prompt>\n<reply_A>\n%s\n</reply_A>\n<reply_B>\n%s\n</reply_B>\nWhich reply is better?", p.Text, a, b)
 	return env.Request{
-		Model: j.Model, Format: verdictSchema,
+		Model: j.Model, Format: verdictSchema, NoThinking: true,
 		Prompt: prompts.Prompt{
 			ID: p.ID, Text: question,
 			Messages: []prompts.Message{{Role: "system", Content: system}, {Role: "user", Content: question}},

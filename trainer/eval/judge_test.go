@@ -73,7 +73,8 @@ func TestJudgeBothOrders(t *testing.T) {
 				t.Errorf("format %s: %v", one.Format, err)
 			}
 			if one.Model != "judge" || len(one.Messages) != 2 || !strings.HasPrefix(one.Messages[0].Content, "Be brief.") ||
-				!strings.Contains(one.last(), "<prompt>\nHi?\n</prompt>") || one.Options["temperature"] != 0. || one.Options["num_ctx"] != 1000. {
+				!strings.Contains(one.last(), "<prompt>\nHi?\n</prompt>") || one.Options["temperature"] != 0. || one.Options["num_ctx"] != 1000. ||
+				one.Think == nil || *one.Think {
 				t.Errorf("the judge is asked %+v", one)
 			}
 		})
