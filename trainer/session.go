@@ -24,6 +24,8 @@ type session struct {
 	server *env.Server // nil when the server is not ours
 	base   proxy.Base
 	reward reward.Reward
+	// reward2 is for the evaluation only; nil if none is asked for.
+	reward2 reward.Reward
 
 	train, validation, heldOut []prompts.Prompt
 }
@@ -49,6 +51,11 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte) (s *sessi
 	}()
 	if s.reward, err = reward.New(c.Reward); err != nil {
 		return s, err
+	}
+	if second := c.Eval.Reward2; second != nil {
+		if s.reward2, err = reward.New(*second); err != nil {
+			return s, fmt.Errorf("eval.reward2: %w", err)
+		}
 	}
 	if err = s.loadPrompts(); err != nil {
 		return s, err
@@ -97,10 +104,16 @@ func (s *session) loadPrompts() error {
 	return nil
 }
 
-// probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
+// probeReward asks for the rewards of one reply, so that one that does not work is known before the first rollout.
 func (s *session) probeReward(ctx context.Context) error {
-	_, err := s.reward.Score(ctx, []reward.Sample{{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}})
-	return err
+	one := []reward.Sample{{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}}
+	if _, err := s.reward.Score(ctx, one); err != nil || s.reward2 == nil {
+		return err
+	}
+	if _, err := s.reward2.Score(ctx, one); err != nil {
+		return fmt.Errorf("eval.reward2: %w", err)
+	}
+	return nil
 }
 
 func (s *session) connect(ctx context.Context) error {

@@ -65,7 +65,7 @@ func (v *flagValue) String() string {
 	case "ints":
 		return strings.ReplaceAll(strings.Trim(fmt.Sprint(v.value), "[]"), " ", ",")
 	case "yaml":
-		if v.value.Len() == 0 {
+		if empty(v.value) {
 			return ""
 		}
 		return flowYAML(v.value.Interface())
