@@ -87,7 +87,7 @@ var scorers = map[string]func(args []string) int{
 		os.WriteFile(args[0], []byte("tidy"), 0o644)
 		return 0
 	},
-	"deaf":         func([]string) int { time.Sleep(time.Hour); return 0 },
+	"deaf": func([]string) int { time.Sleep(time.Hour); return 0 },
 	"stubborn": func([]string) int {
 		signal.Ignore(syscall.SIGTERM)
 		time.Sleep(time.Hour)
