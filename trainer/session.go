@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"time"
@@ -71,6 +72,9 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte) (s *sessi
 }
 
 func (s *session) close() {
+	if c, ok := s.reward.(io.Closer); ok {
+		_ = c.Close()
+	}
 	if s.server != nil {
 		s.server.Stop()
 	}
@@ -99,8 +103,11 @@ func (s *session) loadPrompts() error {
 
 // probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
 func (s *session) probeReward(ctx context.Context) error {
-	_, err := s.reward.Score(ctx, []reward.Sample{{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}})
-	return err
+	sample := reward.Sample{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}
+	if _, err := s.reward.Score(ctx, []reward.Sample{sample}); err != nil {
+		return fmt.Errorf("reward of a first reply, %q to %.80q: %w", sample.Reply, sample.Prompt, err)
+	}
+	return nil
 }
 
 func (s *session) connect(ctx context.Context) error {

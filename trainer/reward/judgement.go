@@ -87,7 +87,7 @@ func Judge(ctx context.Context, r Reward, samples []Sample, maxFailed float64) (
 	}
 	if failed := len(j.Failures); float64(failed) > maxFailed*float64(len(samples)) {
 		first := j.Failures[0]
-		return nil, fmt.Errorf("reward: %d of %d replies could not be judged, and the share that may fail is %v; the first is to %.80q: %w",
+		return nil, fmt.Errorf("reward: %d of %d replies could not be judged, more than reward_max_dropped %v allows; the first is to %.80q: %w",
 			failed, len(samples), maxFailed, samples[first.Sample].Prompt, first.Err)
 	}
 	return j, nil

@@ -85,7 +85,7 @@ func TestJudgeHasALimit(t *testing.T) {
 		want string // of the error; "" = none
 	}{
 		{1, ""}, {.5, ""},
-		{.49, `reward: 2 of 4 replies could not be judged, and the share that may fail is 0.49; the first is to "to x": not to my taste`},
+		{.49, `reward: 2 of 4 replies could not be judged, more than reward_max_dropped 0.49 allows; the first is to "to x": not to my taste`},
 		{0, "reward: 2 of 4"},
 	} {
 		j, err := Judge(t.Context(), picky("x"), samples, tc.max)
