@@ -53,6 +53,9 @@ func (p *progress) Reply(*env.Reply) {
 func (p *progress) Batch(episodes int, m map[string]float64) {
 	line := fmt.Sprintf("episodes %d  reward %+.2f  rejections/token %.2f  accept rate %.2f  %.0f tokens/s",
 		episodes, m["charts/episodic_return"], m["proxy/rejections_per_token"], m["proxy/accept_rate"], m["proxy/tokens_per_second"])
+	if dropped := m["proxy/episodes_dropped"]; dropped > 0 {
+		line += fmt.Sprintf("  %.0f dropped", dropped)
+	}
 	if p.bar != nil {
 		p.bar.Describe(line)
 		return

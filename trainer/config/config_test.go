@@ -382,7 +382,7 @@ func TestValidate(t *testing.T) {
 		`ollama.timeout is 0s, want`:                                  func(c *Config) { c.Ollama.Timeout = 0 },
 		`prompts.path: empty`:                                         func(c *Config) { c.Prompts.Path = "" },
 		`prompts.validation is -1, want`:                              func(c *Config) { c.Prompts.Validation = -1 },
-		`since eval.every asks`:                                       func(c *Config) { c.Prompts.Validation = 0 },
+		`since the checkpoint is chosen by them`:                      func(c *Config) { c.Prompts.Validation, c.Eval.Every = 0, 0 },
 		`proxy.features is "x", want`:                                 func(c *Config) { c.Proxy.Features = "x" },
 		`proxy.hidden_sizes[1] is 0, want`:                            func(c *Config) { c.Proxy.HiddenSizes = []int{1, 0} },
 		`proxy.activation is "gelu", want`:                            func(c *Config) { c.Proxy.Activation = "gelu" },

@@ -88,9 +88,7 @@ func (o Ollama) check(tokens int) (cs checks) {
 
 func (c Config) checkPrompts() (cs checks) {
 	cs.borrowedError(c.Prompts.Options.Validate(), "prompts: ", "prompts")
-	cs.want(c.Prompts.Validation >= 0, "prompts.validation", c.Prompts.Validation, "0 or more")
-	cs.want(c.Prompts.Validation != 0 || c.Eval.Every == 0, "prompts.validation", c.Prompts.Validation,
-		"1 or more, since eval.every asks for validations")
+	cs.want(c.Prompts.Validation >= 1, "prompts.validation", c.Prompts.Validation, "1 or more, since the checkpoint is chosen by them")
 	return cs
 }
 

@@ -88,6 +88,11 @@ var scorers = map[string]func(args []string) int{
 		return 0
 	},
 	"deaf": func([]string) int { time.Sleep(time.Hour); return 0 },
+	"closes stdout": func([]string) int {
+		os.Stdout.Close()
+		io.Copy(io.Discard, os.Stdin)
+		return 0
+	},
 	"stubborn": func([]string) int {
 		signal.Ignore(syscall.SIGTERM)
 		time.Sleep(time.Hour)
@@ -176,10 +181,11 @@ func TestCommandErrors(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"dies":         {nil, []string{"answer 2 of 3: it ended by itself (exit status 3)", `its stderr ends "two\nthree\nfour\nTraceback:\n  out of memory"`}},
-		"ends at once": {nil, []string{"it ended by itself (exit status 0)"}},
-		"long":         {nil, []string{"a line of more than 1048576 bytes"}},
-		"says":         {[]string{"loading…"}, []string{"answer 1 of 3: it is not a JSON object", `"loading…"`, "anything else on stderr"}},
+		"dies":          {nil, []string{"answer 2 of 3: it ended by itself (exit status 3)", `its stderr ends "two\nthree\nfour\nTraceback:\n  out of memory"`}},
+		"ends at once":  {nil, []string{"it ended by itself (exit status 0)"}},
+		"long":          {nil, []string{"a line of more than 1048576 bytes"}},
+		"closes stdout": {nil, []string{"answer 1 of 3: it closed its stdout"}},
+		"says":          {[]string{"loading…"}, []string{"answer 1 of 3: it is not a JSON object", `"loading…"`, "anything else on stderr"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
