@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -93,6 +94,17 @@ var scorers = map[string]func(args []string) int{
 		io.Copy(io.Discard, os.Stdin)
 		return 0
 	},
+	// daemon leaves a child in a session of its own, with its stdout.
+	"daemon": func([]string) int {
+		child := exec.Command(os.Args[0], "scorer", "naps")
+		child.Stdout = os.Stdout
+		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := child.Start(); err != nil {
+			return 9
+		}
+		return 0
+	},
+	"naps": func([]string) int { time.Sleep(30 * time.Second); return 0 },
 	"stubborn": func([]string) int {
 		signal.Ignore(syscall.SIGTERM)
 		time.Sleep(time.Hour)
@@ -226,7 +238,7 @@ func TestCommandAnswersTwice(t *testing.T) {
 }
 
 func TestCommandTimesOut(t *testing.T) {
-	for _, behaviour := range []string{"silent", "deaf"} {
+	for _, behaviour := range []string{"silent", "deaf", "daemon"} {
 		t.Run(behaviour, func(t *testing.T) {
 			t.Parallel()
 			r := scorer(t, behaviour, filepath.Join(t.TempDir(), "end"))
