@@ -46,10 +46,12 @@ type Setting struct {
 // reply to it: see [Pair].
 type Scores struct {
 	Policy Policy
-	// Judged are the indices, in the setting's Prompts, of those that are not left out. Replies and Rewards are theirs.
+	// Judged are the indices, in the setting's Prompts, of those that are not left out. Replies, Rewards and the scores of Terms,
+	// from which the rewards were added up, are theirs.
 	Judged  []int
 	Replies []env.Reply
 	Rewards []float64
+	Terms   []reward.Term
 	// Wall is the time that all replies took together, those left out included.
 	Wall time.Duration
 }
@@ -86,7 +88,7 @@ func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, err
 	if len(j.Judged) == 0 && len(j.Failures) > 0 {
 		return nil, fmt.Errorf("evaluate %s: no reply could be judged; that to prompt %s: %w", p.Name, s.Prompts[0].ID, j.Failures[0].Err)
 	}
-	scores := &Scores{Policy: p, Judged: j.Judged, Rewards: j.Scores, Wall: wall}
+	scores := &Scores{Policy: p, Judged: j.Judged, Rewards: j.Scores, Terms: j.Terms, Wall: wall}
 	for _, i := range j.Judged {
 		scores.Replies = append(scores.Replies, replies[i])
 	}

@@ -92,7 +92,8 @@ func TestFailedRewardLeavesThePromptOut(t *testing.T) {
 	}
 	for k, name := range []string{"a", "b"} {
 		p := paired[k]
-		if d := cmp.Diff([]float64{0, 3}, p.Rewards); d != "" || len(p.Replies) != 2 || p.Replies[1].Text != name+"3" || p.Policy.Name != name {
+		if d := cmp.Diff([]float64{0, 3}, p.Rewards); d != "" || len(p.Replies) != 2 || p.Replies[1].Text != name+"3" || p.Policy.Name != name ||
+			!cmp.Equal(p.Terms, []reward.Term{{Name: "http", Scores: []float64{0, 3}}}) {
 			t.Errorf("%s: %+v", name, p)
 		}
 	}

@@ -3,6 +3,7 @@ package learn
 import (
 	"time"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
 
@@ -32,9 +33,7 @@ func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Durati
 	m["objective/scores"] = stats.Mean(returns)
 	// TRL takes the deviation within the group of a prompt's replies; here it is the batch's.
 	m["reward"], m["reward_std"] = stats.Mean(returns), stats.Deviation(returns)
-	for _, t := range paid.Terms {
-		m["rewards/"+t.Name+"/mean"], m["rewards/"+t.Name+"/std"] = stats.Mean(t.Scores), stats.Deviation(t.Scores)
-	}
+	termMetrics(m, "", paid.Terms)
 	m["proxy/rejections_per_token"] = perToken(rejected)
 	m["proxy/forced_per_token"] = perToken(forced)
 	m["proxy/forwards_per_token"] = perToken(forwards)
@@ -43,6 +42,14 @@ func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Durati
 	m["time/update"] = update.Seconds()
 	if asked := proposed - forced; asked > 0 {
 		m["proxy/accept_rate"] = float64(asked-rejected) / float64(asked)
+	}
+}
+
+// termMetrics adds what each term of the reward says, before its weight, as TRL does of its reward functions.
+func termMetrics(m map[string]float64, prefix string, terms []reward.Term) {
+	for _, t := range terms {
+		name := prefix + "rewards/" + t.Name
+		m[name+"/mean"], m[name+"/std"] = stats.Mean(t.Scores), stats.Deviation(t.Scores)
 	}
 }
 
