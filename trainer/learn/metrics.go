@@ -32,7 +32,7 @@ func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Durati
 	m["charts/SPS"] = float64(tokens) / (rollout + update).Seconds()
 	m["objective/scores"] = stats.Mean(returns)
 	// TRL takes the deviation within the group of a prompt's replies; here it is the batch's.
-	m["reward"], m["reward_std"] = stats.Mean(returns), stats.Deviation(returns)
+	spread(m, "reward", "reward_std", returns)
 	termMetrics(m, "", paid.Terms)
 	m["proxy/rejections_per_token"] = perToken(rejected)
 	m["proxy/forced_per_token"] = perToken(forced)
@@ -49,7 +49,15 @@ func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Durati
 func termMetrics(m map[string]float64, prefix string, terms []reward.Term) {
 	for _, t := range terms {
 		name := prefix + "rewards/" + t.Name
-		m[name+"/mean"], m[name+"/std"] = stats.Mean(t.Scores), stats.Deviation(t.Scores)
+		spread(m, name+"/mean", name+"/std", t.Scores)
+	}
+}
+
+// spread adds a mean and a deviation, which a single number does not have.
+func spread(m map[string]float64, mean, std string, xs []float64) {
+	m[mean] = stats.Mean(xs)
+	if len(xs) > 1 {
+		m[std] = stats.Deviation(xs)
 	}
 }
 
