@@ -10,7 +10,7 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/learn"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 )
 
 // The files that a run exports.
@@ -45,7 +45,7 @@ func (s *session) learn(ctx context.Context) error {
 		Config: s.config, Client: s.client, Base: s.base, Reward: s.reward,
 		Train: s.train, Validation: s.validation, Folder: s.folder, Reporter: report,
 	}
-	fmt.Fprintf(os.Stderr, "training in %s (BLAS: %s)\n", s.folder.Dir(), ppo.BLAS())
+	fmt.Fprintf(os.Stderr, "training in %s (BLAS: %s)\n", s.folder.Dir(), nn.BLAS())
 	_, err := loop.Run(ctx)
 	report.finish()
 	if err != nil {
