@@ -18,6 +18,7 @@ func (b *Binder) keep(err error) {
 	}
 }
 
+// Input binds a node to zeros.
 func (b *Binder) Input(n *G.Node, shape ...int) []float32 {
 	t := tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32))
 	b.keep(G.Let(n, t))
@@ -32,12 +33,15 @@ func (b *Binder) Output(n *G.Node, shape ...int) []float32 {
 	return t.Data().([]float32)
 }
 
+// Scalar is [Binder.Output] for one number.
 func (b *Binder) Scalar(n *G.Node) *G.F32 {
 	v := G.NewF32(0)
 	read(n, v)
 	return v
 }
 
+// Gradients adds the gradient of the loss to its graph; every run leaves it in the
+// parameters of net.
 func (b *Binder) Gradients(loss *G.Node, params G.Nodes, net *Network) {
 	if b.Err != nil {
 		return
@@ -48,7 +52,9 @@ func (b *Binder) Gradients(loss *G.Node, params G.Nodes, net *Network) {
 		return
 	}
 	for i, n := range grads {
-		read(n, net.Params[i].Grad)
+		if o, ok := n.Op().(interface{ writesTo(*tensor.Dense) bool }); !ok || !o.writesTo(net.Params[i].Grad) {
+			read(n, net.Params[i].Grad)
+		}
 	}
 }
 

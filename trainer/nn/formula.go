@@ -60,3 +60,11 @@ func (f *Formula) Constant(v float64) *G.Node {
 	}
 	return G.NewConstant(float32(v))
 }
+
+// apply adds one of our own operations.
+func (f *Formula) apply(op G.Op, in ...*G.Node) *G.Node {
+	if f.Err != nil {
+		return nil
+	}
+	return f.keep(G.ApplyOp(op, in...))
+}

@@ -1,8 +1,6 @@
 package nn
 
 import (
-	"runtime"
-
 	G "gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 )
@@ -13,36 +11,20 @@ import (
 func init() { tensor.DontUsePool() }
 
 // Machine runs a graph. What is read of it is copied into buffers that live as
-// long as the graph; nothing else outlives a run.
+// long as the graph; of what Gorgonia's own operations make, nothing outlives a run.
 type Machine struct {
-	vm     G.VM
-	graph  *G.ExprGraph
-	tidies bool
+	vm    G.VM
+	graph *G.ExprGraph
 }
 
 // NewMachine compiles the graph for nodes that have been bound (see [Binder]).
-func NewMachine(g *G.ExprGraph) Machine {
-	bytes := 0
-	for _, n := range g.AllNodes() {
-		bytes += 4 * n.Shape().TotalSize()
-	}
-	return Machine{vm: G.NewTapeMachine(g), graph: g, tidies: bytes > tidyAbove}
-}
-
-// tidyAbove is the size of a graph's tensors, in bytes, from which on they are
-// collected after every run. A graph of the paper's size drops 90 MB a run, and at
-// the collector's own pace that doubles the memory of the process. Tensors hold no
-// pointers, so a collection takes a millisecond of such a run.
-const tidyAbove = 64 << 20
+func NewMachine(g *G.ExprGraph) Machine { return Machine{vm: G.NewTapeMachine(g), graph: g} }
 
 // Run computes everything in the graph.
 func (m Machine) Run() error {
 	err := m.vm.RunAll()
 	m.vm.Reset()
 	m.graph.UnbindAllNonInputs() // a node would keep its last value
-	if m.tidies {
-		runtime.GC()
-	}
 	return err
 }
 

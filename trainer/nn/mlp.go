@@ -17,69 +17,20 @@ type MLP struct {
 	Out    *G.Node // batch × sizes[last]
 }
 
-// NewMLP adds x → linear → activation → … → linear to g. A bias is added as
-// the outer product 1·b, which runs on BLAS forwards and backwards where
-// Gorgonia's broadcasting copies element by element.
+// NewMLP adds x → linear → activation → … → linear to g. The type is float32, or
+// float64 for who checks gradients.
 func NewMLP(g *G.ExprGraph, dt tensor.Dtype, sizes []int, activation proxy.Activation, batch int) (MLP, error) {
-	m := MLP{X: G.NewMatrix(g, dt, G.WithShape(batch, sizes[0]), G.WithName("x"))}
-	ones := onesColumn(g, dt, batch)
-	m.Out = m.X
-	var err error
-	for i := range len(sizes) - 1 {
-		w := G.NewMatrix(g, dt, G.WithShape(sizes[i], sizes[i+1]), G.WithName(weightName(i)))
-		b := G.NewMatrix(g, dt, G.WithShape(1, sizes[i+1]), G.WithName(biasName(i)))
-		m.Params = append(m.Params, w, b)
-		if i > 0 {
-			if m.Out, err = activate(activation, m.Out); err != nil {
-				return MLP{}, err
-			}
-		}
-		if m.Out, err = linear(m.Out, w, b, ones); err != nil {
-			return MLP{}, fmt.Errorf("layer %d: %w", i, err)
-		}
-	}
-	return m, nil
-}
-
-func weightName(layer int) string { return fmt.Sprintf("%d.weight", layer) }
-func biasName(layer int) string   { return fmt.Sprintf("%d.bias", layer) }
-
-func onesColumn(g *G.ExprGraph, dt tensor.Dtype, batch int) *G.Node {
-	return G.NewMatrix(g, dt, G.WithShape(batch, 1), G.WithName("ones"), G.WithValue(tensor.Ones(dt, batch, 1)))
-}
-
-func linear(x, w, b, ones *G.Node) (*G.Node, error) {
-	xw, err := G.Mul(x, w)
-	if err != nil {
-		return nil, err
-	}
-	bias, err := G.Mul(ones, b)
-	if err != nil {
-		return nil, err
-	}
-	return G.Add(xw, bias)
-}
-
-func activate(name proxy.Activation, x *G.Node) (*G.Node, error) {
-	switch name {
-	case proxy.ReLU:
-		return G.Rectify(x)
-	case proxy.Tanh:
-		return G.Tanh(x)
-	case proxy.SiLU:
-		s, err := G.Sigmoid(x)
-		if err != nil {
-			return nil, err
-		}
-		return G.HadamardProd(x, s)
-	}
-	return nil, fmt.Errorf("unknown activation %q: use relu, tanh or silu", name)
+	b := mlpBuilder{dt: dt, batch: batch, activation: activation}
+	return b.build(g, sizes)
 }
 
 // Bind adds net to g, with x (batch × input, float32) as its input. Input and
 // parameters are bound by reference: what changes in them is seen by the next run.
-func Bind(g *G.ExprGraph, net *Network, x *tensor.Dense) (MLP, error) {
-	m, err := NewMLP(g, tensor.Float32, net.Sizes, net.Activation, x.Shape()[0])
+// The gradients of a network that is trained land in its parameters (see
+// [Binder.Gradients]); what lies between is kept in scratch.
+func Bind(g *G.ExprGraph, net *Network, x *tensor.Dense, scratch Scratch) (MLP, error) {
+	b := mlpBuilder{dt: tensor.Float32, batch: x.Shape()[0], activation: net.Activation, scratch: scratch, net: net}
+	m, err := b.build(g, net.Sizes)
 	if err != nil {
 		return MLP{}, err
 	}
@@ -93,3 +44,56 @@ func Bind(g *G.ExprGraph, net *Network, x *tensor.Dense) (MLP, error) {
 	}
 	return m, nil
 }
+
+// mlpBuilder adds an MLP to a graph.
+type mlpBuilder struct {
+	dt         tensor.Dtype
+	batch      int
+	activation proxy.Activation
+	scratch    Scratch
+	net        *Network // nil, or whose gradients are to be written
+}
+
+func (b mlpBuilder) build(g *G.ExprGraph, sizes []int) (MLP, error) {
+	m := MLP{X: G.NewMatrix(g, b.dt, G.WithShape(b.batch, sizes[0]), G.WithName("x"))}
+	m.Out = m.X
+	for i := range len(sizes) - 1 {
+		w := G.NewMatrix(g, b.dt, G.WithShape(sizes[i], sizes[i+1]), G.WithName(weightName(i)))
+		bias := G.NewMatrix(g, b.dt, G.WithShape(1, sizes[i+1]), G.WithName(biasName(i)))
+		m.Params = append(m.Params, w, bias)
+		if i > 0 {
+			// The gradient of z takes the place of that of y, which nothing else reads.
+			f, err := newActivationOp(b.activation, b.rows("y", i, sizes[i]), b.rows("d", i, sizes[i]))
+			if err != nil {
+				return MLP{}, err
+			}
+			if m.Out, err = G.ApplyOp(f, m.Out); err != nil {
+				return MLP{}, fmt.Errorf("layer %d: %w", i, err)
+			}
+		}
+		var err error
+		if m.Out, err = G.ApplyOp(b.linear(i, sizes[i], sizes[i+1]), m.Out, w, bias); err != nil {
+			return MLP{}, fmt.Errorf("layer %d: %w", i, err)
+		}
+	}
+	return m, nil
+}
+
+// linear is layer i. The first one's input is data, whose gradient nobody wants.
+func (b mlpBuilder) linear(i, in, out int) linearOp {
+	o := linearOp{op: newOp("linear", 3, b.rows("z", i, out))}
+	if i > 0 {
+		o.dx = b.rows("d", i, in)
+	}
+	if b.net != nil && b.net.Params[2*i].Grad != nil {
+		o.dw, o.db = b.net.Params[2*i].Grad, b.net.Params[2*i+1].Grad
+	}
+	return o
+}
+
+func (b mlpBuilder) rows(name string, layer, width int) *tensor.Dense {
+	return b.scratch.matrix(fmt.Sprintf("%d.%s", layer, name), b.dt, b.batch, width)
+}
+
+func weightName(layer int) string { return fmt.Sprintf("%d.weight", layer) }
+func biasName(layer int) string   { return fmt.Sprintf("%d.bias", layer) }

@@ -23,8 +23,8 @@ const (
 // [New] or [FromState]. It is not for concurrent use.
 //
 // At n parameters in both networks together it holds 14n bytes: weights, Adam's
-// two moments, and the gradients of one network at a time. An update takes 2n more
-// for the machine's copy of a gradient, and one minibatch's activations.
+// two moments, and the gradients of one network at a time; and one minibatch's
+// features and activations.
 type Agent struct {
 	inputLength int
 	options     Options
@@ -67,10 +67,11 @@ func New(inputLength int, o Options) (*Agent, error) {
 	a.actor.Quieten(math.Log(o.InitialAccept), math.Log(1-o.InitialAccept))
 	a.critic.Quieten(0)
 	a.critic.ShareGradients(a.actor)
+	scratch := nn.Scratch{}
 	var errs [3]error
-	a.actorOn, errs[0] = newActorProgram(a.actor, a.x, o)
-	a.criticOn, errs[1] = newCriticProgram(a.critic, a.x)
-	a.valuesOn, errs[2] = newValueProgram(a.critic, a.x)
+	a.actorOn, errs[0] = newActorProgram(a.actor, a.x, scratch, o)
+	a.criticOn, errs[1] = newCriticProgram(a.critic, a.x, scratch)
+	a.valuesOn, errs[2] = newValueProgram(a.critic, a.x, scratch)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("ppo: new agent: building the graphs: %w", err)
 	}

@@ -176,7 +176,7 @@ func TestActorStepsAgainstNumPy(t *testing.T) {
 	}
 	x := tensor.New(tensor.WithShape(f.Padded, f.Sizes[0]), tensor.Of(tensor.Float32))
 	rows := len(f.Action)
-	p, err := newActorProgram(net, x, Options{ClipCoef: f.Clip, EntCoef: f.Ent})
+	p, err := newActorProgram(net, x, nil, Options{ClipCoef: f.Clip, EntCoef: f.Ent})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,9 +41,9 @@ type valueProgram struct {
 	value []float32 // batch
 }
 
-func newActorProgram(net *nn.Network, x *tensor.Dense, o Options) (*actorProgram, error) {
+func newActorProgram(net *nn.Network, x *tensor.Dense, scratch nn.Scratch, o Options) (*actorProgram, error) {
 	g := G.NewGraph()
-	m, err := nn.Bind(g, net, x)
+	m, err := nn.Bind(g, net, x, scratch)
 	if err != nil {
 		return nil, err
 	}
@@ -68,9 +68,9 @@ func newActorProgram(net *nn.Network, x *tensor.Dense, o Options) (*actorProgram
 	return p, nil
 }
 
-func newCriticProgram(net *nn.Network, x *tensor.Dense) (*criticProgram, error) {
+func newCriticProgram(net *nn.Network, x *tensor.Dense, scratch nn.Scratch) (*criticProgram, error) {
 	g := G.NewGraph()
-	m, err := nn.Bind(g, net, x)
+	m, err := nn.Bind(g, net, x, scratch)
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +91,9 @@ func newCriticProgram(net *nn.Network, x *tensor.Dense) (*criticProgram, error) 
 	return p, nil
 }
 
-func newValueProgram(net *nn.Network, x *tensor.Dense) (*valueProgram, error) {
+func newValueProgram(net *nn.Network, x *tensor.Dense, scratch nn.Scratch) (*valueProgram, error) {
 	g := G.NewGraph()
-	m, err := nn.Bind(g, net, x)
+	m, err := nn.Bind(g, net, x, scratch)
 	if err != nil {
 		return nil, err
 	}
