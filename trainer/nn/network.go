@@ -66,6 +66,14 @@ func NewNetwork(name string, sizes []int, activation proxy.Activation, rng *rand
 	return n
 }
 
+// NewScalar returns a network without layers, of one parameter: for [Network.Step].
+func NewScalar(name string, value float32) *Network {
+	p := newParameter("value", 1, 1)
+	p.Values[0] = value
+	p.train()
+	return &Network{Name: name, Params: []*Parameter{p}}
+}
+
 // NewTarget returns a copy of n that is never trained: it has no gradients and no
 // moments, and follows by [Network.Follow].
 func NewTarget(name string, n *Network) *Network {
@@ -79,15 +87,16 @@ func NewTarget(name string, n *Network) *Network {
 	return t
 }
 
-// Follow moves a target towards n: target ← τ·n + (1−τ)·target (Polyak averaging).
+// Follow moves a target towards n: target ← target + τ·(n − target) (Polyak
+// averaging).
 func (t *Network) Follow(n *Network, tau float64) {
-	keep, take := float32(1-tau), float32(tau)
+	step := float32(tau)
 	for i, p := range t.Params {
 		to, from := p.Values, n.Params[i].Values
 		Parallel(len(to), chunk, func(begin, end int) {
 			to, from := to[begin:end], from[begin:end]
 			for j, v := range from {
-				to[j] = keep*to[j] + take*v
+				to[j] += step * (v - to[j])
 			}
 		})
 	}
@@ -197,4 +206,13 @@ func FirstNotFinite(v []float32) int {
 		}
 	}
 	return -1
+}
+
+// Parameters is the number of weights and biases.
+func (n *Network) Parameters() int {
+	count := 0
+	for _, p := range n.Params {
+		count += len(p.Values)
+	}
+	return count
 }

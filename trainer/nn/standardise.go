@@ -1,6 +1,8 @@
 package nn
 
 import (
+	"fmt"
+
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
@@ -30,6 +32,21 @@ func (s *Standardiser) Apply(to, from []float32) {
 	for i, v := range from {
 		to[i] = (v - mean[i]) * inverse[i]
 	}
+}
+
+// Row returns features, standardised, for [Network.Forward]. It panics if their
+// number is wrong.
+func (s *Standardiser) Row(features []float32) []float64 {
+	if len(features) != len(s.mean) {
+		panic(fmt.Sprintf("nn: %d features, want %d", len(features), len(s.mean)))
+	}
+	row := make([]float32, len(features))
+	s.Apply(row, features)
+	x := make([]float64, len(row))
+	for i, v := range row {
+		x[i] = float64(v)
+	}
+	return x
 }
 
 // foldInto changes l, which takes standardised features, to take raw ones.

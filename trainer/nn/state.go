@@ -17,7 +17,7 @@ type TensorState struct {
 	Name             string // such as "0.weight"
 	Rows, Cols       int
 	Values           []float32
-	Moment1, Moment2 []float32
+	Moment1, Moment2 []float32 // none for a target's
 }
 
 // State returns a copy.
@@ -44,12 +44,12 @@ func (n *Network) Fits(s NetworkState) error {
 		if t.Name != p.Name || t.Rows != shape[0] || t.Cols != shape[1] {
 			return fmt.Errorf("%s: tensor %d of the state is %s, %d × %d, want %s, %d × %d", n.Name, i, t.Name, t.Rows, t.Cols, p.Name, shape[0], shape[1])
 		}
-		for _, v := range [][]float32{t.Values, t.Moment1, t.Moment2} {
-			if len(v) != len(p.Values) {
-				return fmt.Errorf("%s: %s of the state has %d values, want %d", n.Name, t.Name, len(v), len(p.Values))
+		for _, v := range []struct{ have, want []float32 }{{t.Values, p.Values}, {t.Moment1, p.moment1}, {t.Moment2, p.moment2}} {
+			if len(v.have) != len(v.want) {
+				return fmt.Errorf("%s: %s of the state has %d values, want %d", n.Name, t.Name, len(v.have), len(v.want))
 			}
-			if i := FirstNotFinite(v); i >= 0 {
-				return fmt.Errorf("%s: %s of the state is %v at index %d, want finite numbers", n.Name, t.Name, v[i], i)
+			if i := FirstNotFinite(v.have); i >= 0 {
+				return fmt.Errorf("%s: %s of the state is %v at index %d, want finite numbers", n.Name, t.Name, v.have[i], i)
 			}
 		}
 	}

@@ -110,7 +110,7 @@ func (a *Agent) Observe(features []float32) error {
 // standardised. It runs in plain float64 loops, one vector at a time: for tests
 // and spot checks. It panics if the number of features is wrong.
 func (a *Agent) Accept(features []float32) float64 {
-	z := a.actor.Forward(a.standardise(features))
+	z := a.actor.Forward(a.standardiser().Row(features))
 	return 1 / (1 + math.Exp(z[1]-z[0]))
 }
 
@@ -118,20 +118,7 @@ func (a *Agent) Accept(features []float32) float64 {
 // discounted, from a decision with these features on. As [Agent.Accept], it is
 // for tests and spot checks.
 func (a *Agent) Value(features []float32) float64 {
-	return a.critic.Forward(a.standardise(features))[0]
-}
-
-func (a *Agent) standardise(features []float32) []float64 {
-	if len(features) != a.inputLength {
-		panic(fmt.Sprintf("ppo: %d features, want %d", len(features), a.inputLength))
-	}
-	row := make([]float32, len(features))
-	a.standardiser().Apply(row, features)
-	x := make([]float64, len(row))
-	for i, v := range row {
-		x[i] = float64(v)
-	}
-	return x
+	return a.critic.Forward(a.standardiser().Row(features))[0]
 }
 
 func (a *Agent) standardiser() *nn.Standardiser {
