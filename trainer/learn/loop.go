@@ -64,7 +64,7 @@ type Validation struct {
 // Loop trains one proxy.
 type Loop struct {
 	Config     config.Config
-	Client     *env.Client
+	Client     env.LLM
 	Base       proxy.Base
 	Reward     reward.Reward
 	Train      []prompts.Prompt
