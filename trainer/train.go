@@ -42,7 +42,7 @@ func (s *session) learn(ctx context.Context) error {
 	report := &progress{}
 	defer report.finish()
 	loop := &learn.Loop{
-		Config: s.config, Client: s.client, Base: s.base, Reward: s.reward,
+		Config: s.config, Client: s.llm, Base: s.base, Reward: s.reward,
 		Train: s.train, Validation: s.validation, Folder: s.folder, Reporter: report,
 	}
 	fmt.Fprintf(os.Stderr, "training in %s (BLAS: %s)\n", s.folder.Dir(), ppo.BLAS())

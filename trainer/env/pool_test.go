@@ -144,7 +144,9 @@ func TestPoolLeavesOutTheDead(t *testing.T) {
 
 // What would fail on any server costs none its place.
 func TestPoolBlamesNoServerForTheRequest(t *testing.T) {
-	refuse := func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"error":"bad option"}`, http.StatusBadRequest) }
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, `{"error":"bad option"}`, http.StatusBadRequest)
+	}
 	p := NewPool([]*Client{fake(t, refuse), fake(t, refuse)}, []int{1, 1})
 	p.Warn = func(w string) { t.Errorf("warning %q", w) }
 	var e *APIError
