@@ -277,6 +277,7 @@ func (l *Loop) batch(ctx context.Context) error {
 	}
 	l.state.Episodes += len(replies)
 	rolloutMetrics(metrics, whole, episodes, rolled, time.Since(start))
+	objectiveMetrics(metrics, whole, episodes, l.Config.RejectionCost)
 	if err := l.Folder.AppendMetrics(int64(l.state.Episodes), time.Now(), metrics); err != nil {
 		return err
 	}
