@@ -16,7 +16,9 @@ type session struct {
 	config config.Config
 	folder *run.Folder
 	*connection
-	shared bool // the connection is another's to close
+	shared bool   // the connection is another's to close
+	resume string // see learn.Loop
+	label  string // before what progress says; "" for none
 	base   proxy.Base
 	reward reward.Reward
 
