@@ -148,3 +148,16 @@ func reachable(ctx context.Context, url string) bool {
 	resp.Body.Close()
 	return true
 }
+
+// alive is an error where no server answers any more.
+func (c *connection) alive(ctx context.Context) error {
+	var errs []error
+	for _, client := range c.clients {
+		_, err := client.Version(ctx)
+		if err == nil {
+			return nil
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}

@@ -167,8 +167,8 @@ func (c Config) checkSweep() (cs checks) {
 	for _, key := range slices.Sorted(maps.Keys(c.Sweep.Grid)) {
 		values := c.Sweep.Grid[key]
 		switch {
-		case slices.Contains(notSwept, key) || strings.HasPrefix(key, "sweep."):
-			cs = append(cs, problem(fmt.Sprintf("sweep.grid: %q is not to be varied; of seeds say how many with sweep.seeds", key)))
+		case notSwept.MatchString(key):
+			cs = append(cs, problem(fmt.Sprintf("sweep.grid: %q is not to be varied: all runs share the servers, and of seeds say how many with sweep.seeds", key)))
 			continue
 		case len(values) == 0:
 			cs = append(cs, problem(fmt.Sprintf("sweep.grid: %q has no values, want at least one", key)))
@@ -185,5 +185,5 @@ func (c Config) checkSweep() (cs checks) {
 	return cs
 }
 
-// notSwept are the knobs that say where a run is, which the sweep sets itself.
-var notSwept = []string{"name", "run", "seed"}
+// notSwept are the knobs that the sweep sets itself, and those of the servers, which are the same for all runs.
+var notSwept = regexp.MustCompile(`^(name|run|seed|model_file|ollama\..*|sweep\..*)$`)
