@@ -53,9 +53,6 @@ func configured(use, short string, do func(ctx context.Context, c config.Config)
 			if err != nil {
 				return err
 			}
-			for _, w := range c.Warnings() {
-				fmt.Fprintln(os.Stderr, "Warning:", w)
-			}
 			return do(cmd.Context(), c)
 		},
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
@@ -47,14 +48,13 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte, shared *c
 			s.close()
 		}
 	}()
-	if s.reward, err = reward.New(c.Reward); err != nil {
+	if err = s.check(ctx); err != nil {
 		return s, err
 	}
-	if err = s.loadPrompts(); err != nil {
-		return s, err
-	}
-	if err = s.probeReward(ctx); err != nil {
-		return s, err
+	if resolved != nil {
+		for _, w := range c.Warnings() {
+			fmt.Fprintln(os.Stderr, "Warning:", w)
+		}
 	}
 	if s.folder, err = run.Open(c.RunFolder(), resolved, "run", "model_file", "ollama", "sweep"); err != nil {
 		return s, err
@@ -76,6 +76,17 @@ func (s *session) close() {
 	if s.folder != nil {
 		s.folder.Close()
 	}
+}
+
+// check makes reward and prompts, and finds out whether they are of any use.
+func (s *session) check(ctx context.Context) (err error) {
+	if s.reward, err = reward.New(s.config.Reward); err != nil {
+		return err
+	}
+	if err := s.loadPrompts(); err != nil {
+		return err
+	}
+	return s.probeReward(ctx)
 }
 
 // loadPrompts divides the prompts in three: to train on, to choose the checkpoint by, and held out.

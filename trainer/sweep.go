@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -93,11 +94,30 @@ func (s *sweeper) open(ctx context.Context, c config.Config) error {
 			return err
 		}
 	}
+	if err := s.check(ctx); err != nil {
+		return err
+	}
 	if err := s.save(); err != nil || s.record.Count(sweep.Done) == len(s.cells) {
 		return err
 	}
 	s.connection, err = connect(ctx, c.Ollama, s.folder.Path("server.log"))
 	return err
+}
+
+// check looks at the prompts and the reward of each cell that is to be done and has others than the one before.
+func (s *sweeper) check(ctx context.Context) error {
+	var last *config.Config
+	for i := range s.cells {
+		c := &s.cells[i].Config
+		if s.record.Cells[i].Status == sweep.Done || last != nil && reflect.DeepEqual(last.Prompts, c.Prompts) && reflect.DeepEqual(last.Reward, c.Reward) {
+			continue
+		}
+		last = c
+		if err := (&session{config: *c}).check(ctx); err != nil {
+			return fmt.Errorf("cell %s: %w", s.cells[i].Name, err)
+		}
+	}
+	return nil
 }
 
 func (s *sweeper) close() {

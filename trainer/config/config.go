@@ -194,3 +194,12 @@ func (p Proxy) Pool() sampler.Options {
 		MaxRejections: p.MaxRejections,
 	}
 }
+
+// Texts returns the value of every knob, by its dotted name, as its flag takes it.
+func (c Config) Texts() map[string]string {
+	out := make(map[string]string)
+	for _, f := range knobs() {
+		out[f.key] = (&flagValue{knob: f, value: f.value(&c)}).String()
+	}
+	return out
+}

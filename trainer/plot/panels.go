@@ -70,7 +70,7 @@ func Panels(title string, columns int, panels []Panel) (svg, png []byte, err err
 	if err != nil {
 		return nil, nil, fmt.Errorf("plot: %q: %w", title, err)
 	}
-	svg, png, err = render(vg.Length(columns)*panelWidth, f.height(), f.draw)
+	svg, png, err = render(max(vg.Length(columns)*panelWidth, width), f.height(), f.draw)
 	if err != nil {
 		return nil, nil, fmt.Errorf("plot: %q: %w", title, err)
 	}

@@ -30,13 +30,6 @@ type Validation struct {
 	Greedy     float64 // reward of greedy replies to the same prompts
 }
 
-// setting is what the paper varies.
-type setting struct{ PT, Temperature float64 }
-
-func (r *Run) setting() setting {
-	return setting{r.Config.Proxy.PT, r.Config.Proxy.Temperature}
-}
-
 // ReadRuns reads the runs in folders, each of which is a run's or holds some at any depth, as a sweep's does. It is an error
 // if a folder has none, or if two runs were trained on different models or for different rewards, whose numbers cannot stand
 // in one table.
