@@ -94,8 +94,11 @@ func (f field) kind() string {
 	case reflect.Float64, reflect.Pointer:
 		return "float"
 	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Int {
+		switch t.Elem().Kind() {
+		case reflect.Int:
 			return "ints"
+		case reflect.String:
+			return "strings"
 		}
 	}
 	return "yaml"

@@ -29,7 +29,6 @@ func rolloutMetrics(m map[string]float64, replies []env.Reply, episodes []rl.Epi
 	m["charts/episodic_return"] = stats.Mean(returns)
 	m["charts/episodic_length"] = float64(tokens) / float64(len(replies))
 	m["charts/SPS"] = float64(tokens) / (rollout + update).Seconds()
-	m["objective/scores"] = stats.Mean(returns)
 	m["proxy/rejections_per_token"] = perToken(rejected)
 	m["proxy/forced_per_token"] = perToken(forced)
 	m["proxy/forwards_per_token"] = perToken(forwards)
