@@ -69,14 +69,18 @@ func (p *progress) Reply(*env.Reply) {
 }
 
 func (p *progress) Batch(episodes int, m map[string]float64) {
+	dropped := ""
+	if n := m["proxy/episodes_dropped"]; n > 0 {
+		dropped = fmt.Sprintf("  %.0f dropped", n)
+	}
 	if p.bar != nil {
-		p.bar.Describe(fmt.Sprintf("%s: reward %+.2f, accept %.2f, %.0f tokens/s",
-			p.name, m["charts/episodic_return"], m["proxy/accept_rate"], m["proxy/tokens_per_second"]))
+		p.bar.Describe(fmt.Sprintf("%s: reward %+.2f, accept %.2f, %.0f tokens/s%s",
+			p.name, m["charts/episodic_return"], m["proxy/accept_rate"], m["proxy/tokens_per_second"], dropped))
 		return
 	}
 	p.lastLine = p.now()
-	fmt.Fprintf(p.out, "%s: episodes %d  reward %+.2f  rejections/token %.2f  accept rate %.2f  %.0f tokens/s  %s left\n",
-		p.name, episodes, m["charts/episodic_return"], m["proxy/rejections_per_token"], m["proxy/accept_rate"], m["proxy/tokens_per_second"], p.left())
+	fmt.Fprintf(p.out, "%s: episodes %d  reward %+.2f  rejections/token %.2f  accept rate %.2f  %.0f tokens/s%s  %s left\n",
+		p.name, episodes, m["charts/episodic_return"], m["proxy/rejections_per_token"], m["proxy/accept_rate"], m["proxy/tokens_per_second"], dropped, p.left())
 }
 
 // left is how long the phase will still take at the pace so far.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
@@ -70,6 +71,9 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte, shared *c
 }
 
 func (s *session) close() {
+	if c, ok := s.reward.(io.Closer); ok {
+		_ = c.Close()
+	}
 	if s.connection != nil && !s.shared {
 		s.connection.close()
 	}
@@ -109,6 +113,9 @@ func (s *session) loadPrompts() error {
 
 // probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
 func (s *session) probeReward(ctx context.Context) error {
-	_, err := s.reward.Score(ctx, []reward.Sample{{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}})
-	return err
+	sample := reward.Sample{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}
+	if _, err := s.reward.Score(ctx, []reward.Sample{sample}); err != nil {
+		return fmt.Errorf("reward of a first reply, %q to %.80q: %w", sample.Reply, sample.Prompt, err)
+	}
+	return nil
 }

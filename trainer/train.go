@@ -76,7 +76,7 @@ ADAPTER ./%s
 
 func (s *session) printFiles() {
 	fmt.Println("\nfiles:")
-	for _, name := range []string{proxyFile, modelfileFile, "config.yaml", "metrics.jsonl", learn.SamplesFile, learn.BestCheckpoint, curvePNG} {
+	for _, name := range []string{proxyFile, modelfileFile, "config.yaml", "metrics.jsonl", learn.SamplesFile, learn.DroppedFile, learn.BestCheckpoint, curvePNG} {
 		if path := s.folder.Path(name); exists(path) {
 			fmt.Println("  " + filepath.Clean(path))
 		}

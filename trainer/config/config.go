@@ -25,22 +25,28 @@ type Config struct {
 	Prompts   Prompts `mapstructure:"prompts"`
 	Proxy     Proxy   `mapstructure:"proxy"`
 	// Reward has no default: what to train for is for the user to say.
-	Reward        reward.Spec `mapstructure:"reward"`
-	Dense         bool        `mapstructure:"dense" doc:"pay each token the change of the reward it makes, instead of all at the end; not with http rewards"`
-	RejectionCost float64     `mapstructure:"rejection_cost" doc:"reward taken away for each rejection; 0: none"`
-	Episodes      int         `mapstructure:"episodes" doc:"replies to train on; a multiple of batch_size"`
-	BatchSize     int         `mapstructure:"batch_size" doc:"replies for each update"`
-	Tokens        int         `mapstructure:"tokens" doc:"longest reply, in tokens (Ollama's num_predict)"`
+	Reward reward.Spec `mapstructure:"reward"`
+	// RewardMaxDropped is about replies that have no reward: a dropped one is not learnt from.
+	RewardMaxDropped float64 `mapstructure:"reward_max_dropped" doc:"share of a batch or an evaluation that the reward may fail on and that is left out; more end the run"`
+	Dense            bool    `mapstructure:"dense" doc:"pay each token the change of the reward it makes, instead of all at the end, where there is a reward on part of a reply (not of http, ollama and command)"`
+	RejectionCost    float64 `mapstructure:"rejection_cost" doc:"reward taken away for each rejection; 0: none"`
+	Episodes         int     `mapstructure:"episodes" doc:"replies to train on; a multiple of batch_size"`
+	BatchSize        int     `mapstructure:"batch_size" doc:"replies for each update"`
+	Tokens           int     `mapstructure:"tokens" doc:"longest reply, in tokens (Ollama's num_predict)"`
 	// PPO has three fields that are no knobs of their own: see [Config.Complete].
 	PPO   ppo.Options `mapstructure:"ppo"`
 	Eval  Eval        `mapstructure:"eval"`
 	Sweep Sweep       `mapstructure:"sweep" yaml:"sweep,omitempty"`
 }
 
+// Hosts are addresses. On the command line they are written with commas, which no
+// address has, where other lists of texts are YAML.
+type Hosts []string
+
 // Ollama says where the LLM runs.
 type Ollama struct {
 	Host          string        `mapstructure:"host" doc:"address of a running patched server; empty: OLLAMA_HOST, or else start binary on a free loopback port"`
-	Hosts         []string      `mapstructure:"hosts" doc:"addresses of several running patched servers, instead of host: each reply comes from the one with the most free slots"`
+	Hosts         Hosts         `mapstructure:"hosts" doc:"addresses of several running patched servers, instead of host: each reply comes from the one with the most free slots"`
 	Binary        string        `mapstructure:"binary" doc:"the patched ollama to start"`
 	Store         string        `mapstructure:"store" doc:"model store of a started server"`
 	Parallel      int           `mapstructure:"parallel" doc:"replies generated at once by each server; 0: as many as a running server has slots, 32 by a started one"`
@@ -114,12 +120,13 @@ func Default() Config {
 			MaxRejections: pool.MaxRejections,
 			Cutoff:        proxy.DefaultCutoff,
 		},
-		Dense:         true,
-		RejectionCost: 0.01,
-		Episodes:      384,
-		BatchSize:     64,
-		Tokens:        44,
-		PPO:           algorithm,
+		RewardMaxDropped: 0.25,
+		Dense:            true,
+		RejectionCost:    0.01,
+		Episodes:         384,
+		BatchSize:        64,
+		Tokens:           44,
+		PPO:              algorithm,
 		Eval: Eval{
 			Every:              128,
 			MaxPerplexityRatio: 1.5,

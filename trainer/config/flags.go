@@ -65,7 +65,7 @@ func (v *flagValue) String() string {
 	case "ints":
 		return strings.ReplaceAll(strings.Trim(fmt.Sprint(v.value), "[]"), " ", ",")
 	case "strings":
-		return strings.Join(v.value.Interface().([]string), ",")
+		return strings.Join(v.value.Interface().(Hosts), ",")
 	case "yaml":
 		if v.value.Len() == 0 {
 			return ""

@@ -94,10 +94,10 @@ func (f field) kind() string {
 	case reflect.Float64, reflect.Pointer:
 		return "float"
 	case reflect.Slice:
-		switch t.Elem().Kind() {
-		case reflect.Int:
+		switch {
+		case t.Elem().Kind() == reflect.Int:
 			return "ints"
-		case reflect.String:
+		case t == reflect.TypeFor[Hosts]():
 			return "strings"
 		}
 	}

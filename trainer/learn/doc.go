@@ -38,12 +38,17 @@
 //	objective/non_score_reward     mean over replies of what is taken off: the cost of rejections
 //	objective/rlhf_reward          scores + non_score_reward: what is maximised
 //
+//	reward                         TRL's (GRPO) name of objective/scores
+//	reward_std                     deviation of the batch's rewards
+//	rewards/NAME/mean              of a reward that the reward is added up from; NAME is its type, such as regexp
+//	rewards/NAME/std               its deviation in the batch
+//
 //	proxy/accept_rate              accepted decisions ÷ decisions
 //	proxy/rejections_per_token     rejections ÷ tokens
 //	proxy/forced_per_token         tokens that the proxy was not asked about ÷ tokens
 //	proxy/forwards_per_token       passes of the LLM ÷ tokens, the prompt's not counted
 //	proxy/tokens_per_second        tokens ÷ seconds of rollout
-//	proxy/episodes_dropped         replies that the server cut off
+//	proxy/episodes_dropped         replies that the server cut off or the reward failed on
 //	proxy/batches_without_decisions  1 where no decision was to be made and so nothing learnt
 //
 //	eval/reward                    mean reward of the validation prompts' replies, proxy as served

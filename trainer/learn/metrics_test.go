@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env/envtest"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 )
@@ -27,10 +29,11 @@ func TestRolloutMetrics(t *testing.T) {
 	}
 	episodes := []rl.Episode{{Return: 1}, {Return: -2}}
 	got := map[string]float64{}
-	rolloutMetrics(got, replies, episodes, 3*time.Second, time.Second)
+	rolloutMetrics(got, Paid{Replies: replies, Episodes: episodes, Terms: []reward.Term{{Name: "vader", Scores: []float64{1, -2}}}}, 3*time.Second, time.Second)
 	want := map[string]float64{
 		"charts/episodic_return": -0.5, "charts/episodic_length": 4, "charts/SPS": 2,
 		"proxy/rejections_per_token": 0.5, "proxy/forced_per_token": 0.5, "proxy/forwards_per_token": 1.5,
+		"reward": -0.5, "reward_std": math.Sqrt(4.5), "rewards/vader/mean": -0.5, "rewards/vader/std": math.Sqrt(4.5),
 		"proxy/accept_rate": 0.5, "proxy/tokens_per_second": 8.0 / 3, "time/rollout": 3, "time/update": 1,
 	}
 	if d := cmp.Diff(want, got, near); d != "" {
@@ -93,7 +96,7 @@ func TestObjectiveKLIsTheKL(t *testing.T) {
 // Every metric that a run logs is explained in the package comment, and nothing else is.
 func TestMetricsAreExplained(t *testing.T) {
 	explained := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^//\t([a-z]+/\w+) `).FindAllStringSubmatch(string(readFile(t, "doc.go")), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^//\t([a-z_]+(?:/\w+)*) `).FindAllStringSubmatch(string(readFile(t, "doc.go")), -1) {
 		explained[m[1]] = true
 	}
 	l := newLoop(t, smallConfig(), envtest.New(t, "hash"), t.TempDir())
@@ -103,7 +106,7 @@ func TestMetricsAreExplained(t *testing.T) {
 	logged := map[string]bool{"proxy/batches_without_decisions": true, "time/rollout": true, "time/update": true, "charts/SPS": true, "proxy/tokens_per_second": true}
 	for _, r := range records(t, l.Folder.Dir()) {
 		for name := range r.Metrics {
-			logged[name] = true
+			logged[strings.Replace(name, "rewards/regexp/", "rewards/NAME/", 1)] = true
 		}
 	}
 	if d := cmp.Diff(explained, logged); d != "" {
