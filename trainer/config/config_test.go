@@ -172,7 +172,8 @@ func TestConfigsOfTheRepository(t *testing.T) {
 			t.Errorf("%s: keys without a comment: %q", path, m)
 		}
 		for _, f := range knobs() {
-			if !strings.HasPrefix(f.key, "reward.") && !strings.Contains(string(text), f.name()+": ") {
+			optional := strings.HasPrefix(f.key, "reward.") || strings.HasPrefix(f.key, "sweep.")
+			if !optional && !strings.Contains(string(text), f.name()+": ") {
 				t.Errorf("%s lacks %s", path, f.key)
 			}
 		}
@@ -228,6 +229,15 @@ func TestPlaces(t *testing.T) {
 			func(c Config) any { return c.Reward.Headers }, map[string]string{"X-Key.a": "$TOKEN"}},
 		{"anchors", "reward: {type: sum, terms: [&a {type: vader}, *a]}", nil, nil,
 			func(c Config) any { return c.Reward.Terms }, []reward.Spec{{Type: "vader"}, {Type: "vader"}}},
+		{"texts with commas", "", []string{"PROXY_RLHF_OLLAMA_HOSTS=a:1, b:2,[::1]:3"}, nil,
+			func(c Config) any { return c.Ollama.Addresses() }, []string{"a:1", "b:2", "[::1]:3"}},
+		{"a list of texts by flag", "ollama: {host: a, hosts: [x]}", nil, []string{"--ollama.hosts="},
+			func(c Config) any { return c.Ollama.Addresses() }, []string{"a"}},
+		{"a grid", "sweep: {seeds: 2, grid: {proxy.p_t: [0.1, 1e-2], proxy.temperature: 0.5}}", nil, nil,
+			func(c Config) any { return c.Sweep },
+			Sweep{Seeds: 2, Grid: map[string][]string{"proxy.p_t": {"0.1", "1e-2"}, "proxy.temperature": {"0.5"}}}},
+		{"a grid by flag", "", nil, []string{"--sweep.grid", "{tokens: [8, 9]}"},
+			func(c Config) any { return c.Sweep.Grid }, map[string][]string{"tokens": {"8", "9"}}},
 		{"weights of words keep their case", "reward: {type: lexicon, words: {Good: 1, can't: -.5}}", nil, nil,
 			func(c Config) any { return c.Reward.Words }, map[string]float64{"Good": 1, "can't": -.5}},
 		{"a program and its arguments", "dense: false\nreward: {type: command}", []string{"PROXY_RLHF_REWARD_COMMAND=[python3, -u, my score.py]"}, nil,
@@ -377,7 +387,15 @@ func TestValidate(t *testing.T) {
 		`ollama.host is "a,b", want one`:                              func(c *Config) { c.Ollama.Host = "a,b" },
 		`ollama.binary is "", want`:                                   func(c *Config) { c.Ollama.Binary = "" },
 		`ollama.store is "", want`:                                    func(c *Config) { c.Ollama.Store = "" },
-		`ollama.parallel is 0, want`:                                  func(c *Config) { c.Ollama.Parallel = 0 },
+		`ollama.parallel is -1, want`:                                 func(c *Config) { c.Ollama.Parallel = -1 },
+		`ollama.hosts[1] is "", want one address`:                     func(c *Config) { c.Ollama.Hosts = []string{"a", ""} },
+		`ollama.hosts[1] is "a", want each address once`:              func(c *Config) { c.Ollama.Hosts = []string{"a", "a"} },
+		`sweep.seeds is -1, want`:                                     func(c *Config) { c.Sweep.Seeds = -1 },
+		`sweep.grid: "seed" is not to be varied`:                      func(c *Config) { c.Sweep.Grid = map[string][]string{"seed": {"1"}} },
+		`sweep.grid: "tokens" has no values`:                          func(c *Config) { c.Sweep.Grid = map[string][]string{"tokens": nil} },
+		`sweep.grid: tokens has 4 twice`:                              func(c *Config) { c.Sweep.Grid = map[string][]string{"tokens": {"4", "5", "4"}} },
+		`sweep.grid: tokens: "x" is not a whole number`:               func(c *Config) { c.Sweep.Grid = map[string][]string{"tokens": {"x"}} },
+		`sweep.grid: unknown key "p_t": did you mean "proxy.p_t"?`:    func(c *Config) { c.Sweep.Grid = map[string][]string{"p_t": {"0.1"}} },
 		`ollama.context_length is 44, want`:                           func(c *Config) { c.Ollama.ContextLength = 44 },
 		`ollama.timeout is 0s, want`:                                  func(c *Config) { c.Ollama.Timeout = 0 },
 		`prompts.path: empty`:                                         func(c *Config) { c.Prompts.Path = "" },
@@ -520,6 +538,10 @@ func random(rng *rand.Rand) Config {
 			v.SetFloat(math.Exp(rng.Float64()*200 - 100))
 		case slices.Contains([]string{"prompts.hold_out", "prompts.limit", "prompts.max_characters", "eval.prompts"}, f.key):
 			v.SetInt(int64(rng.IntN(3)))
+		case f.key == "ollama.hosts":
+			c.Ollama.Hosts = [][]string{nil, {"a"}, {"a:1", "http://b:2"}}[rng.IntN(3)]
+		case f.key == "sweep.grid":
+			c.Sweep.Grid = []map[string][]string{nil, {"tokens": {"1"}}, {"proxy.p_t": {"1e-2", "0"}, "model": {text()}}}[rng.IntN(3)]
 		case f.key == "proxy.hidden_sizes":
 			c.Proxy.HiddenSizes = [][]int{nil, {1}, {3, 2, 1}}[rng.IntN(3)]
 		}
@@ -620,6 +642,27 @@ func TestRunFolder(t *testing.T) {
 	c.Run = "/x/y"
 	if got := c.RunFolder(); got != "/x/y" {
 		t.Errorf("RunFolder() = %q", got)
+	}
+}
+
+func TestWith(t *testing.T) {
+	before := valid()
+	got, err := before.With("proxy.hidden_sizes", "8,4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := valid()
+	want.Proxy.HiddenSizes = []int{8, 4}
+	if diff := cmp.Diff(want.Complete(), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(valid(), before); diff != "" {
+		t.Errorf("the receiver was changed:\n%s", diff)
+	}
+	for key, want := range map[string]string{"proxy.p_t": `"x" is not a finite number`, "proxy.pt": `did you mean "proxy.p_t"`, "proxy": `unknown key "proxy"`} {
+		if _, err := before.With(key, "x"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("With(%s): %v, want an error with %s", key, err, want)
+		}
 	}
 }
 

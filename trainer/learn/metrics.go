@@ -30,7 +30,6 @@ func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Durati
 	m["charts/episodic_return"] = stats.Mean(returns)
 	m["charts/episodic_length"] = float64(tokens) / float64(len(replies))
 	m["charts/SPS"] = float64(tokens) / (rollout + update).Seconds()
-	m["objective/scores"] = stats.Mean(returns)
 	// TRL takes the deviation within the group of a prompt's replies; here it is the batch's.
 	spread(m, "reward", "reward_std", returns)
 	termMetrics(m, "", paid.Terms)

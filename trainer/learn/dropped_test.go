@@ -36,7 +36,7 @@ func fakeOllama(t *testing.T) *env.Client {
 			t.Errorf("%s: %v", r.URL, err)
 		}
 		decision := func(position int, text, action string) wire.Decision {
-			return wire.Decision{Position: position, Text: text, Action: action, Accept: new(0.5), Features: make([]byte, 4)}
+			return wire.Decision{Position: position, Text: text, Action: action, Prob: 0.5, Accept: new(0.5), Features: make([]byte, 4)}
 		}
 		asked := in.Messages[0].Content
 		out := map[string]any{
