@@ -3,11 +3,14 @@
 package integration
 
 import (
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 )
 
 // An evaluation with everything in it: the best of n never falls as n grows and costs n times as much, every policy has a text
@@ -58,5 +61,24 @@ func TestEvaluation(t *testing.T) {
 	}
 	if greedy.Perplexity >= sampling.Perplexity {
 		t.Errorf("greedy replies have a perplexity of %v, samples %v", greedy.Perplexity, sampling.Perplexity)
+	}
+}
+
+// A reply that the server cuts off, since one token repeats, comes with its text and likelihoods, which is what an evaluation
+// scores. A format that leaves no choice makes a model of one-letter tokens repeat one.
+func TestCutOffReplyKeepsItsText(t *testing.T) {
+	s := patched(t)
+	data, _ := randomModel(t, "llama", 1)
+	s.create(t, "letters", map[string]any{"files": map[string]string{"model.gguf": s.push(t, data)}})
+	client, err := env.NewClient(s.host)
+	check(t, err)
+	replies, err := env.Rollout(t.Context(), client, []env.Request{{
+		Model: "letters", Prompt: prompts.Prompt{Text: "Say a."}, Options: map[string]any{"num_predict": 100}, LogProbs: true,
+		Format: json.RawMessage(`{"const": "` + strings.Repeat("a", 60) + `"}`),
+	}}, 1, nil)
+	check(t, err)
+	r := replies[0]
+	if want := `"` + strings.Repeat("a", 31); r.DoneReason != env.DoneCut || r.Text != want || len(r.LogProbs) != len(want) || r.Tokens != len(want) {
+		t.Errorf("reply %q (%s) with %d likelihoods and %d tokens; want %q, cut off", r.Text, r.DoneReason, len(r.LogProbs), r.Tokens, want)
 	}
 }

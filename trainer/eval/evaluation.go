@@ -54,12 +54,30 @@ func Read(path string) (*Evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := new(Evaluation)
-	if err := json.Unmarshal(data, e); err != nil {
+	e, err := decode(data)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w: remove it to evaluate again", path, err)
 	}
+	return e, nil
+}
+
+func decode(data []byte) (*Evaluation, error) {
+	e := new(Evaluation)
+	if err := json.Unmarshal(data, e); err != nil {
+		return nil, err
+	}
 	if len(e.Summaries) == 0 {
-		return nil, fmt.Errorf("%s: no summaries in it: remove it to evaluate again", path)
+		return nil, errors.New("no summaries in it")
+	}
+	for _, row := range e.rows() {
+		if (row.Second == nil) != (e.Summaries[0].Second == nil) {
+			return nil, fmt.Errorf("a second reward of %s or of %s is missing", row.Policy, e.Summaries[0].Policy)
+		}
+	}
+	for i, one := range e.Samples {
+		if len(one.Replies) != len(e.Summaries) || len(one.Rewards) != len(e.Summaries) {
+			return nil, fmt.Errorf("sample %d has %d replies and %d rewards for %d policies", i+1, len(one.Replies), len(one.Rewards), len(e.Summaries))
+		}
 	}
 	return e, nil
 }

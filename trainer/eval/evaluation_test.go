@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
@@ -182,7 +184,11 @@ func TestReadErrors(t *testing.T) {
 	if _, err := Read(filepath.Join(t.TempDir(), File)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("no file: %v", err)
 	}
-	for text, want := range map[string]string{"{": "unexpected end", "{}": "no summaries"} {
+	for text, want := range map[string]string{
+		"{": "unexpected end", "{}": "no summaries",
+		`{"summaries":[{"policy":"a","reward2":{}},{"policy":"b"}]}`:   "a second reward of b or of a",
+		`{"summaries":[{"policy":"a"}],"samples":[{"replies":["x"]}]}`: "sample 1 has 1 replies and 0 rewards",
+	} {
 		path := filepath.Join(t.TempDir(), File)
 		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -268,4 +274,30 @@ prompt c
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+}
+
+// Whatever a file says, if it is read it can be written, for programs and for people.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"summaries":[{"policy":"proxy"}],"best_of":[{"n":2,"judge":{}}],"equal_n":{"largest":2}}`))
+	f.Add([]byte(`{"summaries":[{"policy":"a","reward2":{}}],"samples":[{"replies":["x"],"rewards":[1]}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := decode(data)
+		if err != nil {
+			return
+		}
+		again, err := e.JSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := decode(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(e, back, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("(-read +written and read):\n%s", diff)
+		}
+		e.Write(io.Discard, Plain)
+		e.Write(io.Discard, Markdown)
+		e.WriteSamples(io.Discard)
+	})
 }

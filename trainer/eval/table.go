@@ -50,6 +50,7 @@ func (e *Evaluation) rows() []Summary {
 type table struct {
 	title   string
 	columns []column
+	only    func(s Summary) bool // rows that it has; nil: all
 }
 
 type column struct {
@@ -58,17 +59,17 @@ type column struct {
 }
 
 func (e *Evaluation) tables() []table {
-	tables := []table{{titled("reward", e.Reward), scoreColumns(func(s *Summary) *Score { return &s.Score })}}
+	tables := []table{{title: titled("reward", e.Reward), columns: scoreColumns(func(s *Summary) *Score { return &s.Score })}}
 	if e.Summaries[0].Second != nil {
 		tables = append(tables, table{
 			title:   titled("second reward, which nothing is chosen by", e.Reward2),
 			columns: scoreColumns(func(s *Summary) *Score { return s.Second }),
 		})
 	}
-	if slices.ContainsFunc(e.rows(), func(s Summary) bool { return s.Judge != nil }) {
-		tables = append(tables, table{titled("judge", e.Judge), judgeColumns})
+	if slices.ContainsFunc(e.rows(), Summary.judged) {
+		tables = append(tables, table{title: titled("judge", e.Judge), columns: judgeColumns, only: Summary.judged})
 	}
-	return append(tables, table{"text", textColumns}, table{"cost", costColumns})
+	return append(tables, table{title: "text", columns: textColumns}, table{title: "cost", columns: costColumns})
 }
 
 func titled(what, name string) string {
@@ -97,28 +98,21 @@ func scoreColumns(of func(*Summary) *Score) []column {
 	}
 }
 
+func (s Summary) judged() bool { return s.Judge != nil }
+
+// judgeColumns are of rows that were judged.
 var judgeColumns = []column{
-	{"win rate [95 %]", judged(func(j *Judgement) string {
-		if j.Wins+j.Ties+j.Losses == 0 {
+	{"win rate [95 %]", func(s *Summary) string {
+		if s.Judge.Wins+s.Judge.Ties+s.Judge.Losses == 0 {
 			return "none judged"
 		}
-		return j.WinRate.String()
-	})},
-	{"wins", judged(func(j *Judgement) string { return fmt.Sprint(j.Wins) })},
-	{"ties", judged(func(j *Judgement) string { return fmt.Sprint(j.Ties) })},
-	{"losses", judged(func(j *Judgement) string { return fmt.Sprint(j.Losses) })},
-	{"ties for the place", judged(func(j *Judgement) string { return fmt.Sprint(j.Flips) })},
-	{"refused by the judge", judged(func(j *Judgement) string { return fmt.Sprint(j.Refusals) })},
-}
-
-// judged is empty in rows that no judge has seen.
-func judged(cell func(j *Judgement) string) func(*Summary) string {
-	return func(s *Summary) string {
-		if s.Judge == nil {
-			return ""
-		}
-		return cell(s.Judge)
-	}
+		return s.Judge.WinRate.String()
+	}},
+	{"wins", func(s *Summary) string { return fmt.Sprint(s.Judge.Wins) }},
+	{"ties", func(s *Summary) string { return fmt.Sprint(s.Judge.Ties) }},
+	{"losses", func(s *Summary) string { return fmt.Sprint(s.Judge.Losses) }},
+	{"ties for the place", func(s *Summary) string { return fmt.Sprint(s.Judge.Flips) }},
+	{"refused by the judge", func(s *Summary) string { return fmt.Sprint(s.Judge.Refusals) }},
 }
 
 var textColumns = []column{
@@ -165,6 +159,9 @@ func (t table) write(w io.Writer, rows []Summary, style Style) {
 	}
 	out.SetHeader(head)
 	for i := range rows {
+		if t.only != nil && !t.only(rows[i]) {
+			continue
+		}
 		line := []string{rows[i].Policy}
 		for _, c := range t.columns {
 			line = append(line, c.cell(&rows[i]))
@@ -185,12 +182,12 @@ func (e *Evaluation) writeEqual(w io.Writer) {
 
 // costs says what a reply takes either way.
 func (e EqualN) costs() string {
-	at := "at that n"
-	if e.N == nil {
-		at = fmt.Sprintf("at n = %d", e.Largest)
+	n := float64(e.Largest)
+	if e.N != nil {
+		n = *e.N
 	}
-	return fmt.Sprintf("forwards a reply, and of its prompt: best-of-n %s %.0f and %.0f, proxy %.0f and %.0f",
-		at, e.BestOf.Forwards, e.BestOf.Prompt, e.Proxy.Forwards, e.Proxy.Prompt)
+	return fmt.Sprintf("forwards a reply: best of %.1f %.0f and %.0f for the prompt, proxy %.0f and %.0f for the prompt",
+		n, e.BestOf.Forwards, e.BestOf.Prompt, e.Proxy.Forwards, e.Proxy.Prompt)
 }
 
 // WriteSamples writes the replies to a few prompts, for people.
