@@ -99,7 +99,7 @@ func (s *session) compare(ctx context.Context, asked []string, report *progress)
 		report.Phase("evaluate "+p.Name, len(s.heldOut)*max(p.Draws, 1))
 		setting := eval.Setting{
 			Prompts: s.heldOut, Tokens: s.config.Tokens, Parallel: s.config.Ollama.Parallel,
-			Reward: s.reward, Reward2: s.reward2, Seed: s.config.Seed,
+			Reward: s.reward, Reward2: s.reward2, MaxDropped: s.config.RewardMaxDropped, Seed: s.config.Seed,
 			Progress: func() { report.Reply(nil) },
 		}
 		return setting.Run(ctx, s.client, p)
@@ -123,9 +123,11 @@ func (s *session) compare(ctx context.Context, asked []string, report *progress)
 		}
 	}
 	if withProxy {
-		out.Proxy, err = run(eval.Proxied(name))
+		if out.Proxy, err = run(eval.Proxied(name)); err != nil {
+			return out, err
+		}
 	}
-	return out, err
+	return out.Paired()
 }
 
 // judge makes the judge that the configuration asks for, nil if none. A model that is not there is an error before the first reply.
@@ -169,7 +171,11 @@ func (s *session) attach(ctx context.Context) (string, error) {
 }
 
 func printEvaluation(e *eval.Evaluation, style eval.Style) {
-	fmt.Printf("\n%d held-out prompts\n\n", e.Prompts)
+	fmt.Printf("\n%d held-out prompts", e.Prompts)
+	if e.Dropped > 0 {
+		fmt.Printf(" (%d more left out: the reward failed on a reply to them)", e.Dropped)
+	}
+	fmt.Print("\n\n")
 	e.Write(os.Stdout, style)
 	e.WriteSamples(os.Stdout)
 }

@@ -98,9 +98,11 @@ func trained(t *testing.T, host string, change func(*config.Config)) *session {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.close)
-	if s.client, err = env.NewClient(host); err != nil {
+	client, err := env.NewClient(host)
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.connection = &connection{client: client, clients: []*env.Client{client}, llm: client, parallel: 2}
 	if s.reward, err = reward.New(c.Reward); err != nil {
 		t.Fatal(err)
 	}
@@ -215,5 +217,33 @@ func TestEvalCommandHasMarkdown(t *testing.T) {
 	cmd.SetArgs([]string{"--help"})
 	if err := cmd.Execute(); err != nil || !strings.Contains(out.String(), "--markdown") || !strings.Contains(out.String(), "--eval.best_of") {
 		t.Errorf("%v\n%s", err, &out)
+	}
+}
+
+// A prompt on which the reward fails is left out of all rows, and said to be.
+func TestEvaluateLeavesOutWhatTheRewardFailsOn(t *testing.T) {
+	scorer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Prompts []string }
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		rewards := make([]*float64, len(in.Prompts))
+		for i, p := range in.Prompts {
+			if p != "prompt 3" {
+				rewards[i] = new(1.0)
+			}
+		}
+		_ = json.NewEncoder(w).Encode(map[string]any{"rewards": rewards})
+	}))
+	defer scorer.Close()
+	for _, most := range []float64{0.2, 0.1} {
+		s := trained(t, newOllama(t, "base").URL, func(c *config.Config) {
+			c.Reward, c.RewardMaxDropped = reward.Spec{Type: reward.TypeHTTP, URL: scorer.URL}, most
+		})
+		e, err := s.evaluate(context.Background(), demoPolicies)
+		if most == 0.2 && (err != nil || e.Prompts != 5 || e.Dropped != 1) {
+			t.Errorf("%+v, %v", e, err)
+		}
+		if most == 0.1 && (err == nil || !strings.Contains(err.Error(), "1 of 6 prompts, and reward_max_dropped is 0.1; the first is to prompt 3: ")) {
+			t.Errorf("one too many: %v", err)
+		}
 	}
 }

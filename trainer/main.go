@@ -37,7 +37,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand())
+	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand(), sweepCommand(), reportCommand())
 	return root
 }
 
@@ -52,9 +52,6 @@ func configured(use, short string, do func(ctx context.Context, c config.Config)
 			c, err := config.Load(path, cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
-			}
-			for _, w := range c.Warnings() {
-				fmt.Fprintln(os.Stderr, "Warning:", w)
 			}
 			return do(cmd.Context(), c)
 		},

@@ -2,26 +2,25 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net/http"
+	"io"
 	"os"
-	"time"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 )
 
-// session is what train and eval share: the run folder, a server with the model, the prompts and the reward.
+// session is what train and eval share: the run folder, servers with the model, the prompts and the reward.
 type session struct {
 	config config.Config
 	folder *run.Folder
-	client *env.Client
-	server *env.Server // nil when the server is not ours
+	*connection
+	shared bool   // the connection is another's to close
+	resume string // see learn.Loop
+	label  string // before what progress says; "" for none
 	base   proxy.Base
 	reward reward.Reward
 	// reward2 is for the evaluation only; nil if none is asked for.
@@ -37,53 +36,70 @@ func open(ctx context.Context, c config.Config) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openFolder(ctx, c, resolved)
+	return openFolder(ctx, c, resolved, nil)
 }
 
-func reopen(ctx context.Context, c config.Config) (*session, error) { return openFolder(ctx, c, nil) }
+func reopen(ctx context.Context, c config.Config) (*session, error) {
+	return openFolder(ctx, c, nil, nil)
+}
 
-func openFolder(ctx context.Context, c config.Config, resolved []byte) (s *session, err error) {
+// openFolder opens a run on a connection that is another's, or on one of its own for nil.
+func openFolder(ctx context.Context, c config.Config, resolved []byte, shared *connection) (s *session, err error) {
 	s = &session{config: c}
 	defer func() {
 		if err != nil {
 			s.close()
 		}
 	}()
-	if s.reward, err = reward.New(c.Reward); err != nil {
+	if err = s.check(ctx); err != nil {
 		return s, err
 	}
-	if second := c.Eval.Reward2; second != nil {
-		if s.reward2, err = reward.New(*second); err != nil {
-			return s, fmt.Errorf("eval.reward2: %w", err)
+	if resolved != nil {
+		for _, w := range c.Warnings() {
+			fmt.Fprintln(os.Stderr, "Warning:", w)
 		}
 	}
-	if err = s.loadPrompts(); err != nil {
+	if s.folder, err = run.Open(c.RunFolder(), resolved, "run", "model_file", "ollama", "sweep"); err != nil {
 		return s, err
 	}
-	if err = s.probeReward(ctx); err != nil {
+	if shared != nil {
+		s.connection, s.shared = shared, true
+	} else if s.connection, err = connect(ctx, c.Ollama, s.folder.Path("server.log")); err != nil {
 		return s, err
 	}
-	if s.folder, err = run.Open(c.RunFolder(), resolved, "run", "model_file", "ollama"); err != nil {
-		return s, err
-	}
-	if err = s.connect(ctx); err != nil {
-		return s, err
-	}
-	s.client.Timeout = c.Ollama.Timeout
-	if err = s.ensureModel(ctx); err != nil {
-		return s, err
-	}
-	s.base, err = s.client.Base(ctx, c.Model)
+	s.config.Ollama.Parallel = s.parallel
+	s.base, err = s.prepareModel(ctx, c)
 	return s, err
 }
 
 func (s *session) close() {
-	if s.server != nil {
-		s.server.Stop()
+	for _, r := range []reward.Reward{s.reward, s.reward2} {
+		if c, ok := r.(io.Closer); ok {
+			_ = c.Close()
+		}
+	}
+	if s.connection != nil && !s.shared {
+		s.connection.close()
 	}
 	if s.folder != nil {
 		s.folder.Close()
 	}
+}
+
+// check makes reward and prompts, and finds out whether they are of any use.
+func (s *session) check(ctx context.Context) (err error) {
+	if s.reward, err = reward.New(s.config.Reward); err != nil {
+		return err
+	}
+	if second := s.config.Eval.Reward2; second != nil {
+		if s.reward2, err = reward.New(*second); err != nil {
+			return fmt.Errorf("eval.reward2: %w", err)
+		}
+	}
+	if err := s.loadPrompts(); err != nil {
+		return err
+	}
+	return s.probeReward(ctx)
 }
 
 // loadPrompts divides the prompts in three: to train on, to choose the checkpoint by, and held out.
@@ -106,82 +122,18 @@ func (s *session) loadPrompts() error {
 
 // probeReward asks for the rewards of one reply, so that one that does not work is known before the first rollout.
 func (s *session) probeReward(ctx context.Context) error {
-	one := []reward.Sample{{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}}
-	if _, err := s.reward.Score(ctx, one); err != nil || s.reward2 == nil {
-		return err
+	sample := reward.Sample{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}
+	fail := func(name string, err error) error {
+		return fmt.Errorf("%s of a first reply, %q to %.80q: %w", name, sample.Reply, sample.Prompt, err)
 	}
-	if _, err := s.reward2.Score(ctx, one); err != nil {
-		return fmt.Errorf("eval.reward2: %w", err)
+	if _, err := s.reward.Score(ctx, []reward.Sample{sample}); err != nil {
+		return fail("reward", err)
 	}
-	return nil
-}
-
-func (s *session) connect(ctx context.Context) error {
-	o := s.config.Ollama
-	if o.Host == "" {
-		server, err := env.Start(ctx, env.ServerOptions{
-			Binary: o.Binary, Store: o.Store, Log: s.folder.Path("server.log"),
-			Parallel: o.Parallel, ContextLength: o.ContextLength,
-		})
-		if err != nil {
-			return err
-		}
-		s.server, s.client = server, server.Client
+	if s.reward2 == nil {
 		return nil
 	}
-	client, err := env.NewClient(o.Host)
-	if err != nil {
-		return err
+	if _, err := s.reward2.Score(ctx, []reward.Sample{sample}); err != nil {
+		return fail("eval.reward2", err)
 	}
-	v, err := client.Version(ctx)
-	if err != nil {
-		return err
-	}
-	if !v.Rollout {
-		return fmt.Errorf("the server at %s gives no features: start it with OLLAMA_PROXY_ROLLOUT=1", client.Host())
-	}
-	s.client = client
 	return nil
-}
-
-// libraryURL is Ollama's library; a model is pulled from it when it can be reached.
-const libraryURL = "https://registry.ollama.ai/v2/"
-
-// ensureModel gets the model into the server's store: it is there, or comes from Ollama's library, or from a file.
-func (s *session) ensureModel(ctx context.Context) error {
-	c := s.config
-	if has, err := s.client.Has(ctx, c.Model); has || err != nil {
-		return err
-	}
-	if reachable(ctx, libraryURL) {
-		fmt.Printf("pulling %s from Ollama's library\n", c.Model)
-		if err := s.client.Pull(ctx, c.Model, func(int64, int64) {}); err == nil {
-			return nil
-		} else if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	if _, err := os.Stat(c.ModelFile); err != nil {
-		return fmt.Errorf("model %s: the server lacks it, Ollama's library is out of reach, and model_file %q: %w: run make model, or set model_file to a GGUF file", c.Model, c.ModelFile, errors.Unwrap(err))
-	}
-	digest, err := s.client.PushFile(ctx, c.ModelFile)
-	if err != nil {
-		return err
-	}
-	return s.client.Create(ctx, c.Model, "", digest, "")
-}
-
-func reachable(ctx context.Context, url string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return true
 }

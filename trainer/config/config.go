@@ -10,6 +10,13 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/sac"
+)
+
+// The values of Config.Algorithm.
+const (
+	PPO = "ppo"
+	SAC = "sac"
 )
 
 // Config is the whole configuration of a run. The tag doc is the help text of
@@ -25,23 +32,38 @@ type Config struct {
 	Prompts   Prompts `mapstructure:"prompts"`
 	Proxy     Proxy   `mapstructure:"proxy"`
 	// Reward has no default: what to train for is for the user to say.
-	Reward        reward.Spec `mapstructure:"reward"`
-	Dense         bool        `mapstructure:"dense" doc:"pay each token the change of the reward it makes, instead of all at the end; not with http rewards"`
-	RejectionCost float64     `mapstructure:"rejection_cost" doc:"reward taken away for each rejection; 0: none"`
-	Episodes      int         `mapstructure:"episodes" doc:"replies to train on; a multiple of batch_size"`
-	BatchSize     int         `mapstructure:"batch_size" doc:"replies for each update"`
-	Tokens        int         `mapstructure:"tokens" doc:"longest reply, in tokens (Ollama's num_predict)"`
-	// PPO has three fields that are no knobs of their own: see [Config.Complete].
-	PPO  ppo.Options `mapstructure:"ppo"`
-	Eval Eval        `mapstructure:"eval"`
+	Reward reward.Spec `mapstructure:"reward"`
+	// RewardMaxDropped is about replies that have no reward: a dropped one is not learnt from.
+	RewardMaxDropped float64 `mapstructure:"reward_max_dropped" doc:"share of a batch or an evaluation that the reward may fail on and that is left out; more end the run"`
+	Dense            bool    `mapstructure:"dense" doc:"pay each token the change of the reward it makes, instead of all at the end, where there is a reward on part of a reply (not of http, ollama and command)"`
+	RejectionCost    float64 `mapstructure:"rejection_cost" doc:"reward taken away for each rejection; 0: none"`
+	KLCoef           float64 `mapstructure:"kl_coef" doc:"weight of a term that keeps each decision near the LLM's own probability of the candidate, as a reward for each nat; 0: none"`
+	Episodes         int     `mapstructure:"episodes" doc:"replies to train on; a multiple of batch_size"`
+	BatchSize        int     `mapstructure:"batch_size" doc:"replies for each update"`
+	Tokens           int     `mapstructure:"tokens" doc:"longest reply, in tokens (Ollama's num_predict)"`
+	Algorithm        string  `mapstructure:"algorithm" doc:"ppo or sac"`
+	// PPO and SAC have three fields each that are no knobs of their own: see
+	// [Config.Complete].
+	PPO   ppo.Options `mapstructure:"ppo"`
+	SAC   sac.Options `mapstructure:"sac"`
+	Eval  Eval        `mapstructure:"eval"`
+	Sweep Sweep       `mapstructure:"sweep" yaml:"sweep,omitempty"`
 }
+
+// Hosts are addresses. On the command line they are written with commas, which no
+// address has, where other lists of texts are YAML.
+type Hosts []string
+
+// Policies are ways of answering. They are written like Hosts.
+type Policies []string
 
 // Ollama says where the LLM runs.
 type Ollama struct {
 	Host          string        `mapstructure:"host" doc:"address of a running patched server; empty: OLLAMA_HOST, or else start binary on a free loopback port"`
+	Hosts         Hosts         `mapstructure:"hosts" doc:"addresses of several running patched servers, instead of host: each reply comes from the one with the most free slots"`
 	Binary        string        `mapstructure:"binary" doc:"the patched ollama to start"`
 	Store         string        `mapstructure:"store" doc:"model store of a started server"`
-	Parallel      int           `mapstructure:"parallel" doc:"replies generated at once"`
+	Parallel      int           `mapstructure:"parallel" doc:"replies generated at once by each server; 0: as many as a running server has slots, 32 by a started one"`
 	ContextLength int           `mapstructure:"context_length" doc:"tokens of prompt and reply that fit one of the parallel slots"`
 	Timeout       time.Duration `mapstructure:"timeout" doc:"longest wait for one reply, such as 90s or 5m"`
 }
@@ -74,7 +96,7 @@ type Eval struct {
 	BootstrapSamples   int     `mapstructure:"bootstrap_samples" doc:"resamples for 95 % intervals"`
 	Prompts            int     `mapstructure:"prompts" doc:"held-out prompts to evaluate on; 0: all"`
 
-	Policies          []string     `mapstructure:"policies" doc:"what to compare: greedy (the baseline, always is), sample and proxy; empty: greedy and proxy in demo, all three in eval"`
+	Policies          Policies     `mapstructure:"policies" doc:"what to compare: greedy (the baseline, always is), sample and proxy; empty: greedy and proxy in demo, all three in eval"`
 	SampleTemperature float64      `mapstructure:"sample_temperature" doc:"temperature of base sampling and of best-of-n; Ollama's default is 0.8"`
 	SampleTopP        float64      `mapstructure:"sample_top_p" doc:"probability mass of base sampling and of best-of-n; Ollama's default is 0.9"`
 	SampleTopK        int          `mapstructure:"sample_top_k" doc:"candidates of base sampling and of best-of-n; 0: any; Ollama's default is 40"`
@@ -110,7 +132,6 @@ func Default() Config {
 		Ollama: Ollama{
 			Binary:        "bin/ollama",
 			Store:         ".cache/ollama",
-			Parallel:      32,
 			ContextLength: 512,
 			Timeout:       5 * time.Minute,
 		},
@@ -135,12 +156,15 @@ func Default() Config {
 			MaxRejections: pool.MaxRejections,
 			Cutoff:        proxy.DefaultCutoff,
 		},
-		Dense:         true,
-		RejectionCost: 0.01,
-		Episodes:      384,
-		BatchSize:     64,
-		Tokens:        44,
-		PPO:           algorithm,
+		RewardMaxDropped: 0.25,
+		Dense:            true,
+		RejectionCost:    0.01,
+		Episodes:         384,
+		BatchSize:        64,
+		Tokens:           44,
+		Algorithm:        PPO,
+		PPO:              algorithm,
+		SAC:              sac.DefaultOptions(),
 		Eval: Eval{
 			Every:              128,
 			MaxPerplexityRatio: 1.5,
@@ -152,18 +176,57 @@ func Default() Config {
 	}.Complete()
 }
 
-// derived are the fields of ppo.Options that are no knobs: [Config.Complete]
-// sets them from others.
-var derived = []string{"ppo.hidden_sizes", "ppo.activation", "ppo.seed"}
+// derived are the fields of the algorithms' options that are no knobs:
+// [Config.Complete] sets them from others.
+var derived = []string{
+	"ppo.hidden_sizes", "ppo.activation", "ppo.seed",
+	"sac.hidden_sizes", "sac.activation", "sac.seed",
+}
 
-// Complete returns c with the fields of PPO that follow from others: hidden
+// Complete returns c with the fields of PPO and SAC that follow from others: hidden
 // sizes and activation from Proxy, and the seed. Load and Default have done it;
 // call it after changing one of those in code.
 func (c Config) Complete() Config {
 	c.PPO.HiddenSizes = slices.Clone(c.Proxy.HiddenSizes)
 	c.PPO.Activation = c.Proxy.Activation
 	c.PPO.Seed = c.Seed
+	c.SAC.HiddenSizes = slices.Clone(c.Proxy.HiddenSizes)
+	c.SAC.Activation = c.Proxy.Activation
+	c.SAC.Seed = c.Seed
 	return c
+}
+
+// Sweep is what proxy-trainer sweep varies; all else is the same for every cell of its grid.
+type Sweep struct {
+	Grid  map[string][]string `mapstructure:"grid" doc:"values of each knob to vary, by its dotted name; every combination is a run"`
+	Seeds int                 `mapstructure:"seeds" doc:"runs of each combination, with seed, seed + 1 and so on; 0: one"`
+}
+
+// Addresses are the servers to use: Hosts, or Host alone, or none, which means to start one.
+func (o Ollama) Addresses() []string {
+	switch {
+	case len(o.Hosts) > 0:
+		return slices.Clone(o.Hosts)
+	case o.Host != "":
+		return []string{o.Host}
+	}
+	return nil
+}
+
+// With returns c with the knob of a dotted name set to what text says, as a flag would set it. The result is complete but need
+// not be valid. The error names the knob, and the one that was probably meant by a wrong name.
+func (c Config) With(key, text string) (Config, error) {
+	all := knobs()
+	i := slices.IndexFunc(all, func(f field) bool { return f.key == key })
+	if i < 0 {
+		return Config{}, unknown(key, schema())
+	}
+	v, err := decodeText(all[i], text)
+	if err != nil {
+		return Config{}, err
+	}
+	all[i].value(&c).Set(v)
+	return c.Complete(), nil
 }
 
 // RunFolder returns the run folder: Run, or runs/<name>.
@@ -184,4 +247,13 @@ func (p Proxy) Pool() sampler.Options {
 		PT:            p.PT,
 		MaxRejections: p.MaxRejections,
 	}
+}
+
+// Texts returns the value of every knob, by its dotted name, as its flag takes it.
+func (c Config) Texts() map[string]string {
+	out := make(map[string]string)
+	for _, f := range knobs() {
+		out[f.key] = (&flagValue{knob: f, value: f.value(&c)}).String()
+	}
+	return out
 }

@@ -104,8 +104,11 @@ func (f field) kind() string {
 			return "float"
 		}
 	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Int {
+		switch {
+		case t.Elem().Kind() == reflect.Int:
 			return "ints"
+		case t == reflect.TypeFor[Hosts]():
+			return "strings"
 		}
 	}
 	return "yaml"

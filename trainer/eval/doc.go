@@ -13,6 +13,9 @@
 // do: its text is scored like any other and counted under "cut off", and no pair is left out. Without a final record its
 // rejections and forwards are unknown, so those figures are of the other replies.
 //
+// A prompt is left out of all policies, with all of its draws, if a reward failed on a reply to it, and is counted: no number may
+// stand for one that is not there. More than [Setting.MaxDropped] of them end the evaluation.
+//
 // The package is not for choosing what is trained on, and it draws no conclusions beyond its intervals: prompts must be held out by
 // the caller. Its values are plain data; share them between goroutines only for reading.
 package eval

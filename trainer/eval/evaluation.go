@@ -19,6 +19,8 @@ type Evaluation struct {
 	// Summaries are the policies, the baseline first and the proxy last.
 	Summaries []Summary `json:"summaries"`
 	Prompts   int       `json:"prompts"`
+	// Dropped are further prompts, which were left out since a reward failed on a reply to them.
+	Dropped int `json:"dropped,omitempty"`
 	// Reward and Reward2 say what rewards these are, by their type; the second is empty without one.
 	Reward  string `json:"reward,omitempty"`
 	Reward2 string `json:"reward2,omitempty"`
@@ -96,6 +98,8 @@ type Comparison struct {
 	ShowSampling bool
 	Proxy        *Scores // nil where it is not asked for
 	BestOf       []int
+	// Dropped is how many prompts Paired left out.
+	Dropped int
 	// Resamples and Seed are the bootstrap's.
 	Resamples int
 	Seed      uint64
@@ -112,7 +116,7 @@ func (c Comparison) Evaluate() (*Evaluation, error) {
 	}
 	baseline := anyOf(c.Greedy)
 	summarise := func(row choice) (Summary, error) { return row.summarise(baseline, guard, c.Resamples, c.Seed) }
-	out := &Evaluation{Prompts: c.Greedy.prompts()}
+	out := &Evaluation{Prompts: c.Greedy.prompts(), Dropped: c.Dropped}
 	for _, s := range c.shown() {
 		row, err := summarise(anyOf(s))
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,19 +23,27 @@ type Setting struct {
 	Reward   reward.Reward
 	// Reward2 scores the same replies once more; nil: nothing does.
 	Reward2 reward.Reward
+	// MaxDropped is the share of prompts, 0 to 1, to a reply of which a reward may fail to give a number. More are an error.
+	MaxDropped float64
 	// Seed is what the seeds of draws are made from.
 	Seed uint64
 	// Progress may be nil; it is called after each reply, one call at a time.
 	Progress func()
 }
 
-// Scores is what one policy did with a setting's prompts, in their order. The draws of a prompt follow each other.
+// Scores is what one policy did with a setting's prompts, in their order. The draws of a prompt follow each other. A prompt is
+// left out if a reward failed on a reply to it: see [Comparison.Paired].
 type Scores struct {
 	Policy   Policy
 	Replies  []env.Reply
 	Rewards  []float64
 	Rewards2 []float64 // nil without a second reward
-	// Wall is the time that all replies took together.
+	// Terms are what Rewards were added up from.
+	Terms []reward.Term
+	// Asked is how many prompts the setting had, and Judged the indices of those that were not left out; nil is all.
+	Asked  int
+	Judged []int
+	// Wall is the time that all replies took together, those left out included.
 	Wall time.Duration
 }
 
@@ -45,28 +52,22 @@ func (s *Scores) draws() int { return max(s.Policy.Draws, 1) }
 func (s *Scores) prompts() int { return len(s.Replies) / s.draws() }
 
 // Run answers every prompt and scores the replies.
-func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, error) {
+func (s Setting) Run(ctx context.Context, llm env.LLM, p Policy) (*Scores, error) {
 	start := time.Now()
-	replies, err := s.answer(ctx, c, p)
+	replies, err := s.answer(ctx, llm, p)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", p.Name, err)
 	}
-	out := &Scores{Policy: p, Replies: replies, Wall: time.Since(start)}
-	samples := Samples(replies)
-	if out.Rewards, err = score(ctx, s.Reward, samples); err != nil {
+	out := &Scores{Policy: p, Replies: replies, Asked: len(s.Prompts), Wall: time.Since(start)}
+	if err := s.score(ctx, out); err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", p.Name, err)
-	}
-	if s.Reward2 != nil {
-		if out.Rewards2, err = score(ctx, s.Reward2, samples); err != nil {
-			return nil, fmt.Errorf("evaluate %s: second reward: %w", p.Name, err)
-		}
 	}
 	return out, nil
 }
 
 // answer keeps Parallel replies in flight. Several draws of one prompt come one after the other, so that the slot which they
 // come from holds the prompt already.
-func (s Setting) answer(ctx context.Context, c *env.Client, p Policy) ([]env.Reply, error) {
+func (s Setting) answer(ctx context.Context, llm env.LLM, p Policy) ([]env.Reply, error) {
 	var reporting sync.Mutex
 	done := func(*env.Reply) {
 		reporting.Lock()
@@ -77,14 +78,14 @@ func (s Setting) answer(ctx context.Context, c *env.Client, p Policy) ([]env.Rep
 	}
 	requests := s.requests(p)
 	if p.Draws <= 1 {
-		return env.Rollout(ctx, c, requests, s.Parallel, done)
+		return env.Rollout(ctx, llm, requests, s.Parallel, done)
 	}
 	replies := make([]env.Reply, len(requests))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(s.Parallel, 1))
 	for from := 0; from < len(requests); from += p.Draws {
 		g.Go(func() error {
-			drawn, err := env.Rollout(ctx, c, requests[from:from+p.Draws], 1, done)
+			drawn, err := env.Rollout(ctx, llm, requests[from:from+p.Draws], 1, done)
 			copy(replies[from:], drawn)
 			return err
 		})
@@ -119,18 +120,4 @@ func Samples(replies []env.Reply) []reward.Sample {
 		samples[i] = reward.Sample{Prompt: replies[i].Prompt.Text, Reply: replies[i].Text, Label: replies[i].Prompt.Label}
 	}
 	return samples
-}
-
-// score asks for no more rewards at once than a reward server takes in its stride: best-of-32 has thousands.
-func score(ctx context.Context, r reward.Reward, samples []reward.Sample) ([]float64, error) {
-	const atOnce = 256
-	var out []float64
-	for chunk := range slices.Chunk(samples, atOnce) {
-		scores, err := r.Score(ctx, chunk)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, scores...)
-	}
-	return out, nil
 }
