@@ -67,7 +67,7 @@ func (s *study) figure2b(best *group) (*Figure, error) {
 func (s *study) figure3(name, title, key string) (*Figure, error) {
 	axis := key[len("proxy."):]
 	reward := plot.Panel{X: axis, Y: byReward, LogX: key == knobPT}
-	perplexity := plot.Panel{X: axis, Y: "perplexity under the base model", LogX: key == knobPT}
+	perplexity := plot.Panel{X: axis, Y: "perplexity", LogX: key == knobPT}
 	for _, series := range s.along(key) {
 		label := s.label(series[0], key)
 		if line, ok := curve(label, key, series, proxyReward); ok {
