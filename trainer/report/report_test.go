@@ -184,8 +184,8 @@ func TestTables(t *testing.T) {
 	}
 	s := newStudy(runs)
 	want := [][]string{
-		{"p_t 0.01", "0.17 ± 0.12", "0.33 ± 0.24", "0.50 ± 0.35", "0.50 ± 0.35"},
 		{"p_t 0.1", "-0.08 ± 0.12", "-0.17 ± 0.24", "-0.25 ± 0.35", "-0.50"},
+		{"p_t 0.01", "0.17 ± 0.12", "0.33 ± 0.24", "0.50 ± 0.35", "0.50 ± 0.35"},
 	}
 	table2 := s.table2()
 	if d := cmp.Diff(want, table2.Rows); d != "" {
@@ -195,10 +195,10 @@ func TestTables(t *testing.T) {
 		t.Errorf("header of Table 2 −want +got\n%s", d)
 	}
 	settings := s.settings()
-	if d := cmp.Diff([]string{"0.01", "2 of 2", "0.50 ± 0.35", "1.00 ± 0.35", "0.75 ± 0.00", "2.75 ± 0.35"}, settings.Rows[0][:6]); d != "" {
+	if d := cmp.Diff([]string{"0.01", "2 of 2", "0.50 ± 0.35", "1.00 ± 0.35", "0.75 ± 0.00", "2.75 ± 0.35"}, settings.Rows[1][:6]); d != "" {
 		t.Errorf("settings −want +got\n%s", d)
 	}
-	if d := cmp.Diff([]string{"0.1", "1 of 2", "-0.50", "0.00"}, settings.Rows[1][:4]); d != "" {
+	if d := cmp.Diff([]string{"0.1", "1 of 2", "-0.50", "0.00"}, settings.Rows[0][:4]); d != "" {
 		t.Errorf("settings −want +got\n%s", d)
 	}
 	if got := (&table{Title: "T", Header: []string{"a", "b"}, Rows: [][]string{{"1", "2"}}}).markdown(); got != "**T**\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n" {
