@@ -50,16 +50,24 @@ func ReadEvaluation(path string) (*Evaluation, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := new(Evaluation)
-	if err := json.Unmarshal(data, e); err != nil {
+	e, err := decodeEvaluation(data)
+	if err != nil {
 		return nil, fmt.Errorf("%s: %w: evaluate the run again", path, err)
 	}
+	return e, nil
+}
+
+func decodeEvaluation(data []byte) (*Evaluation, error) {
+	e := new(Evaluation)
+	if err := json.Unmarshal(data, e); err != nil {
+		return nil, err
+	}
 	if len(e.Summaries) < 2 {
-		return nil, fmt.Errorf("%s: %d policies, want greedy decoding and the proxy: evaluate the run again", path, len(e.Summaries))
+		return nil, fmt.Errorf("%d policies, want greedy decoding and the proxy", len(e.Summaries))
 	}
 	for i := range e.Summaries {
 		if h := e.Summaries[i].Histogram; h != nil && len(h.Edges) != len(h.Counts)+1 {
-			return nil, fmt.Errorf("%s: the histogram of %s has %d edges and %d counts: evaluate the run again", path, e.Summaries[i].Policy, len(h.Edges), len(h.Counts))
+			return nil, fmt.Errorf("the histogram of %s has %d edges and %d counts", e.Summaries[i].Policy, len(h.Edges), len(h.Counts))
 		}
 	}
 	return e, nil
