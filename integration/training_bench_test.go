@@ -24,13 +24,13 @@ import (
 // medians of the paired ratios of tokens a second, the trainer's resident memory, and the ratio to a loop of PyTorch, one reply
 // at a time with hidden states, if there is a Python with torch, transformers and gguf (PROXY_RLHF_PYTHON, or python3).
 func BenchmarkTraining(b *testing.B) {
-	const rounds, episodes = 3, 384
+	const rounds, episodes, parallel = 3, 384, 32
 	c := config.Default()
 	c.Prompts.Path = root("configs", "prompts.jsonl")
 	train, _, err := prompts.Load(c.Prompts.Options)
 	check(b, err)
 	stock := start(b, "bench/plain", root("bin", "ollama-stock"), "OLLAMA_NEW_ENGINE=1",
-		fmt.Sprint("OLLAMA_NUM_PARALLEL=", c.Ollama.Parallel), fmt.Sprint("OLLAMA_CONTEXT_LENGTH=", c.Ollama.ContextLength), "OLLAMA_MAX_QUEUE=1024")
+		fmt.Sprint("OLLAMA_NUM_PARALLEL=", parallel), fmt.Sprint("OLLAMA_CONTEXT_LENGTH=", c.Ollama.ContextLength), "OLLAMA_MAX_QUEUE=1024")
 	client, err := env.NewClient(stock.host)
 	check(b, err)
 	check(b, client.Load(context.Background(), model))
@@ -39,9 +39,9 @@ func BenchmarkTraining(b *testing.B) {
 		var training, plain []float64
 		var resident int64
 		for round := range rounds {
-			speed, memory := trainingSpeed(b, filepath.Join(b.TempDir(), "run"), episodes, round+1)
+			speed, memory := trainingSpeed(b, filepath.Join(b.TempDir(), "run"), episodes, parallel, round+1)
 			training = append(training, speed)
-			plain = append(plain, plainSpeed(b, client, train, episodes, c.Tokens, c.Ollama.Parallel, round))
+			plain = append(plain, plainSpeed(b, client, train, episodes, c.Tokens, parallel, round))
 			ratios = append(ratios, training[round]/plain[round])
 			resident = max(resident, memory)
 		}
@@ -60,11 +60,11 @@ func BenchmarkTraining(b *testing.B) {
 
 // trainingSpeed trains as the demo does, without validations between, and returns the tokens a second from the first update's end
 // to the last one's, and the trainer's largest resident memory in bytes.
-func trainingSpeed(b *testing.B, dir string, episodes, seed int) (speed float64, resident int64) {
+func trainingSpeed(b *testing.B, dir string, episodes, parallel, seed int) (speed float64, resident int64) {
 	b.Helper()
 	cmd := trainer(append([]string{
 		"train", "--config", root("configs", "direct.yaml"), "--run", dir, "--prompts.path", root("configs", "prompts.jsonl"),
-		"--episodes", fmt.Sprint(episodes), "--seed", fmt.Sprint(seed), "--eval.every", "0", "--prompts.validation", "8", "--eval.max_perplexity_ratio", "0",
+		"--episodes", fmt.Sprint(episodes), "--seed", fmt.Sprint(seed), "--ollama.parallel", fmt.Sprint(parallel), "--eval.every", "0", "--prompts.validation", "8", "--eval.max_perplexity_ratio", "0",
 	}, where()...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		b.Fatalf("%v\n%s", err, out)
