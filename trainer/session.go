@@ -25,6 +25,7 @@ type session struct {
 	base   proxy.Base
 	reward reward.Reward
 
+	pool                       *prompts.Pool
 	train, validation, heldOut []prompts.Prompt
 }
 
@@ -47,27 +48,50 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte) (s *sessi
 			s.close()
 		}
 	}()
-	if s.reward, err = reward.New(c.Reward); err != nil {
-		return s, err
-	}
-	if err = s.loadPrompts(); err != nil {
-		return s, err
-	}
-	if err = s.probeReward(ctx); err != nil {
+	if err = s.check(ctx); err != nil {
 		return s, err
 	}
 	if s.folder, err = run.Open(c.RunFolder(), resolved, "run", "model_file", "ollama"); err != nil {
 		return s, err
 	}
-	if err = s.connect(ctx); err != nil {
-		return s, err
+	return s, s.reach(ctx, s.folder.Path("server.log"))
+}
+
+// check does what needs no server: the prompts are read and the reward is asked for one reply, so that what does not work is
+// known before the first rollout.
+func (s *session) check(ctx context.Context) (err error) {
+	if s.reward, err = reward.New(s.config.Reward); err != nil {
+		return err
 	}
-	s.client.Timeout = c.Ollama.Timeout
+	if s.pool, err = prompts.Read(s.config.Prompts.Options); err != nil {
+		return err
+	}
+	if s.config.Prompts.MaxTokens == 0 {
+		if err = s.selectPrompts(ctx); err != nil {
+			return err
+		}
+	}
+	p := s.pool.Any()
+	_, err = s.reward.Score(ctx, []reward.Sample{{Prompt: p.Text, Reply: "Hello.", Label: p.Label}})
+	return err
+}
+
+// reach does what needs a server: it is started if none is named, has the model, and counts the prompts' tokens.
+func (s *session) reach(ctx context.Context, log string) (err error) {
+	if err = s.connect(ctx, log); err != nil {
+		return err
+	}
+	s.client.Timeout = s.config.Ollama.Timeout
 	if err = s.ensureModel(ctx); err != nil {
-		return s, err
+		return err
 	}
-	s.base, err = s.client.Base(ctx, c.Model)
-	return s, err
+	if s.base, err = s.client.Base(ctx, s.config.Model); err != nil {
+		return err
+	}
+	if s.config.Prompts.MaxTokens > 0 {
+		err = s.selectPrompts(ctx)
+	}
+	return err
 }
 
 func (s *session) close() {
@@ -79,35 +103,48 @@ func (s *session) close() {
 	}
 }
 
-// loadPrompts divides the prompts in three: to train on, to choose the checkpoint by, and held out.
-func (s *session) loadPrompts() error {
+// selectPrompts divides the prompts in three: to train on, to choose the checkpoint by, and held out. No run of this
+// configuration comes to others, so no others are counted.
+func (s *session) selectPrompts(ctx context.Context) error {
 	c := s.config
-	train, heldOut, err := prompts.Load(c.Prompts.Options)
+	n := c.Prompts.Validation
+	train, heldOut, err := s.pool.Select(ctx, prompts.Need{Train: n + c.Episodes, HeldOut: c.Eval.Prompts}, s.countTokens())
 	if err != nil {
 		return err
 	}
-	n := c.Prompts.Validation
 	if n >= len(train) {
 		return fmt.Errorf("prompts.validation: want fewer than the %d training prompts, got %d", len(train), n)
 	}
-	s.validation, s.train = train[:n], train[n:]
-	if s.heldOut = heldOut; c.Eval.Prompts > 0 && c.Eval.Prompts < len(heldOut) {
-		s.heldOut = heldOut[:c.Eval.Prompts]
-	}
+	s.validation, s.train, s.heldOut = train[:n], train[n:], heldOut
 	return nil
 }
 
-// probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
-func (s *session) probeReward(ctx context.Context) error {
-	_, err := s.reward.Score(ctx, []reward.Sample{{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}})
-	return err
+// countTokens has the server count, and says how far it is when that takes long.
+func (s *session) countTokens() prompts.Counter {
+	asked, said := 0, time.Now()
+	return func(ctx context.Context, ps []prompts.Prompt) ([]int, error) {
+		rendered, err := s.client.Render(ctx, s.config.Model, ps)
+		if err != nil {
+			return nil, err
+		}
+		tokens := make([]int, len(rendered))
+		for i, r := range rendered {
+			tokens[i] = r.Tokens
+		}
+		if asked += len(ps); time.Since(said) > 5*time.Second {
+			fmt.Fprintf(os.Stderr, "counting tokens: %d prompts of %d at most\n", asked, s.pool.Counts.Short)
+			said = time.Now()
+		}
+		return tokens, nil
+	}
 }
 
-func (s *session) connect(ctx context.Context) error {
+// connect finds the configured server, or starts one that writes to log.
+func (s *session) connect(ctx context.Context, log string) error {
 	o := s.config.Ollama
 	if o.Host == "" {
 		server, err := env.Start(ctx, env.ServerOptions{
-			Binary: o.Binary, Store: o.Store, Log: s.folder.Path("server.log"),
+			Binary: o.Binary, Store: o.Store, Log: log,
 			Parallel: o.Parallel, ContextLength: o.ContextLength,
 		})
 		if err != nil {

@@ -22,7 +22,11 @@ const (
 )
 
 func trainCommand() *cobra.Command {
-	return configured("train", "Train a proxy and export the best checkpoint", func(ctx context.Context, c config.Config) error {
+	dry := false
+	cmd := configured("train", "Train a proxy and export the best checkpoint", func(ctx context.Context, c config.Config) error {
+		if dry {
+			return dryRun(ctx, c, os.Stdout)
+		}
 		s, err := open(ctx, c)
 		if err != nil {
 			return err
@@ -34,6 +38,8 @@ func trainCommand() *cobra.Command {
 		s.printFiles()
 		return nil
 	})
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be trained on, and show what the model and the reward are sent; train nothing and write nothing")
+	return cmd
 }
 
 // learn trains from where the run folder stands and exports the best checkpoint. Nothing is left to do when it is called

@@ -358,6 +358,8 @@ func TestValidate(t *testing.T) {
 		`ollama.context_length is 44, want`:                           func(c *Config) { c.Ollama.ContextLength = 44 },
 		`ollama.timeout is 0s, want`:                                  func(c *Config) { c.Ollama.Timeout = 0 },
 		`prompts.path: empty`:                                         func(c *Config) { c.Prompts.Path = "" },
+		`prompts.max_tokens: -1 is below 0`:                           func(c *Config) { c.Prompts.MaxTokens = -1 },
+		`prompts.max_tokens is 469, want 468 at most`:                 func(c *Config) { c.Prompts.MaxTokens = 469 },
 		`prompts.validation is -1, want`:                              func(c *Config) { c.Prompts.Validation = -1 },
 		`since eval.every asks`:                                       func(c *Config) { c.Prompts.Validation = 0 },
 		`proxy.features is "x", want`:                                 func(c *Config) { c.Proxy.Features = "x" },
