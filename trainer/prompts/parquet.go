@@ -21,7 +21,7 @@ const parquetMagic = "PAR1"
 //
 // Its metadata is at the end, so the file is taken into memory. A panic of the
 // decoder is a damaged file.
-func readParquet(r io.Reader, key string) (records []record, err error) {
+func readParquet[T any](r io.Reader, parse func(raw []byte) (T, error)) (records []T, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			records, err = nil, fmt.Errorf("row %d: the Parquet file is damaged: %v", len(records)+1, p)
@@ -39,7 +39,7 @@ func readParquet(r io.Reader, key string) (records []record, err error) {
 		return nil, fmt.Errorf("the Parquet file is damaged: %w", err)
 	}
 	for _, group := range file.RowGroups() {
-		records, err = readRowGroup(records, group, key)
+		records, err = readRowGroup(records, group, parse)
 		if err != nil {
 			return nil, err
 		}
@@ -62,14 +62,18 @@ func checkFooter(data []byte) error {
 }
 
 // readRowGroup adds the records of one row group.
-func readRowGroup(records []record, group parquet.RowGroup, key string) ([]record, error) {
+func readRowGroup[T any](records []T, group parquet.RowGroup, parse func(raw []byte) (T, error)) ([]T, error) {
 	rows := group.Rows()
 	defer rows.Close()
 	buffer := make([]parquet.Row, 64)
 	for {
 		n, err := rows.ReadRows(buffer)
 		for _, row := range buffer[:n] {
-			rec, err := parseRow(group.Schema(), row, key)
+			raw, err := rowAsJSON(group.Schema(), row)
+			if err != nil {
+				return nil, fmt.Errorf("row %d: %w", len(records)+1, err)
+			}
+			rec, err := parse(raw)
 			if err != nil {
 				return nil, fmt.Errorf("row %d: %w", len(records)+1, err)
 			}
@@ -86,16 +90,12 @@ func readRowGroup(records []record, group parquet.RowGroup, key string) ([]recor
 	}
 }
 
-func parseRow(schema *parquet.Schema, row parquet.Row, key string) (record, error) {
+func rowAsJSON(schema *parquet.Schema, row parquet.Row) ([]byte, error) {
 	var columns any
 	if err := schema.Reconstruct(&columns, row); err != nil {
-		return record{}, err
+		return nil, err
 	}
-	raw, err := json.Marshal(textual(columns))
-	if err != nil {
-		return record{}, err
-	}
-	return parse(raw, key)
+	return json.Marshal(textual(columns))
 }
 
 // textual makes text of bytes, which is what many writers call it, at any depth.
