@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"time"
@@ -71,9 +72,17 @@ func (s *session) check(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	return s.probeReward(ctx)
+}
+
+// probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
+func (s *session) probeReward(ctx context.Context) error {
 	p := s.pool.Any()
-	_, err = s.reward.Score(ctx, []reward.Sample{{Prompt: p.Text, Reply: "Hello.", Label: p.Label}})
-	return err
+	sample := reward.Sample{Prompt: p.Text, Reply: "Hello.", Label: p.Label}
+	if _, err := s.reward.Score(ctx, []reward.Sample{sample}); err != nil {
+		return fmt.Errorf("reward of a first reply, %q to %.80q: %w", sample.Reply, sample.Prompt, err)
+	}
+	return nil
 }
 
 // reach does what needs a server: it is started if none is named, has the model, and counts the prompts' tokens.
@@ -95,6 +104,9 @@ func (s *session) reach(ctx context.Context, log string) (err error) {
 }
 
 func (s *session) close() {
+	if c, ok := s.reward.(io.Closer); ok {
+		_ = c.Close()
+	}
 	if s.server != nil {
 		s.server.Stop()
 	}

@@ -25,12 +25,14 @@ type Config struct {
 	Prompts   Prompts `mapstructure:"prompts"`
 	Proxy     Proxy   `mapstructure:"proxy"`
 	// Reward has no default: what to train for is for the user to say.
-	Reward        reward.Spec `mapstructure:"reward"`
-	Dense         bool        `mapstructure:"dense" doc:"pay each token the change of the reward it makes, instead of all at the end; not with http rewards"`
-	RejectionCost float64     `mapstructure:"rejection_cost" doc:"reward taken away for each rejection; 0: none"`
-	Episodes      int         `mapstructure:"episodes" doc:"replies to train on; a multiple of batch_size"`
-	BatchSize     int         `mapstructure:"batch_size" doc:"replies for each update"`
-	Tokens        int         `mapstructure:"tokens" doc:"longest reply, in tokens (Ollama's num_predict)"`
+	Reward reward.Spec `mapstructure:"reward"`
+	// RewardMaxDropped is about replies that have no reward: a dropped one is not learnt from.
+	RewardMaxDropped float64 `mapstructure:"reward_max_dropped" doc:"share of a batch or an evaluation that the reward may fail on and that is left out; more end the run"`
+	Dense            bool    `mapstructure:"dense" doc:"pay each token the change of the reward it makes, instead of all at the end, where there is a reward on part of a reply (not of http, ollama and command)"`
+	RejectionCost    float64 `mapstructure:"rejection_cost" doc:"reward taken away for each rejection; 0: none"`
+	Episodes         int     `mapstructure:"episodes" doc:"replies to train on; a multiple of batch_size"`
+	BatchSize        int     `mapstructure:"batch_size" doc:"replies for each update"`
+	Tokens           int     `mapstructure:"tokens" doc:"longest reply, in tokens (Ollama's num_predict)"`
 	// PPO has three fields that are no knobs of their own: see [Config.Complete].
 	PPO  ppo.Options `mapstructure:"ppo"`
 	Eval Eval        `mapstructure:"eval"`
@@ -113,12 +115,13 @@ func Default() Config {
 			MaxRejections: pool.MaxRejections,
 			Cutoff:        proxy.DefaultCutoff,
 		},
-		Dense:         true,
-		RejectionCost: 0.01,
-		Episodes:      384,
-		BatchSize:     64,
-		Tokens:        44,
-		PPO:           algorithm,
+		RewardMaxDropped: 0.25,
+		Dense:            true,
+		RejectionCost:    0.01,
+		Episodes:         384,
+		BatchSize:        64,
+		Tokens:           44,
+		PPO:              algorithm,
 		Eval: Eval{
 			Every:              128,
 			MaxPerplexityRatio: 1.5,

@@ -116,16 +116,14 @@ func (p Proxy) check() (cs checks) {
 
 func (c Config) checkReward() (cs checks) {
 	if c.Reward.Type == "" {
-		return checks{"reward.type is \"\", want what to train for: vader, regexp, length, http or sum"}
+		return checks{problem("reward.type is \"\", want what to train for: one of " + strings.Join(reward.Types(), ", "))}
 	}
 	cs.borrowedError(c.Reward.Validate(), "reward: ", "reward")
-	cs.want(!c.Dense || !asksServer(c.Reward), "dense", c.Dense, "false, since an http reward has no score on part of a reply")
+	cs.want(!c.Dense || c.Reward.HasPrefixes(), "dense", c.Dense,
+		fmt.Sprintf("false, since a reward of type %s has no score on part of a reply", c.Reward.Type))
+	cs.want(unit(c.RewardMaxDropped), "reward_max_dropped", c.RewardMaxDropped, "0 (none) to 1 (any)")
 	cs.want(c.RejectionCost >= 0 && finite(c.RejectionCost), "rejection_cost", c.RejectionCost, "0 or more")
 	return cs
-}
-
-func asksServer(s reward.Spec) bool {
-	return s.Type == reward.TypeHTTP || slices.ContainsFunc(s.Terms, asksServer)
 }
 
 func (c Config) checkTraining() (cs checks) {

@@ -36,16 +36,21 @@ type Setting struct {
 	Tokens   int // num_predict
 	Parallel int
 	Reward   reward.Reward
+	// MaxDropped is the share of prompts, 0 to 1, to whose replies the reward may fail to give a number. More are an error.
+	MaxDropped float64
 	// Progress may be nil; it is called after each reply.
 	Progress func()
 }
 
-// Scores is what one policy did with a setting's prompts, in their order.
+// Scores is what one policy did with a setting's prompts, in their order. A prompt is left out if the reward failed on the
+// reply to it: see [Pair].
 type Scores struct {
-	Policy  Policy
+	Policy Policy
+	// Judged are the indices, in the setting's Prompts, of those that are not left out. Replies and Rewards are theirs.
+	Judged  []int
 	Replies []env.Reply
 	Rewards []float64
-	// Wall is the time that all replies took together.
+	// Wall is the time that all replies took together, those left out included.
 	Wall time.Duration
 }
 
@@ -74,11 +79,18 @@ func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, err
 			return nil, fmt.Errorf("evaluate %s: prompt %s: %w", p.Name, replies[i].Prompt.ID, env.ErrCutOff)
 		}
 	}
-	rewards, err := s.Reward.Score(ctx, Samples(replies))
+	j, err := reward.Judge(ctx, s.Reward, Samples(replies), s.MaxDropped)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", p.Name, err)
 	}
-	return &Scores{Policy: p, Replies: replies, Rewards: rewards, Wall: wall}, nil
+	if len(j.Judged) == 0 && len(j.Failures) > 0 {
+		return nil, fmt.Errorf("evaluate %s: no reply could be judged; that to prompt %s: %w", p.Name, s.Prompts[0].ID, j.Failures[0].Err)
+	}
+	scores := &Scores{Policy: p, Judged: j.Judged, Rewards: j.Scores, Wall: wall}
+	for _, i := range j.Judged {
+		scores.Replies = append(scores.Replies, replies[i])
+	}
+	return scores, nil
 }
 
 // Samples are replies as a reward takes them.

@@ -27,6 +27,7 @@ import (
 // The files of a run folder that the loop writes.
 const (
 	SamplesFile    = "samples.jsonl"
+	DroppedFile    = "dropped.jsonl"
 	LastCheckpoint = "last.ckpt"
 	BestCheckpoint = "best.ckpt"
 )
@@ -234,7 +235,8 @@ func (l *Loop) observeGreedy(ctx context.Context) error {
 func (l *Loop) answer(ctx context.Context, phase string, options map[string]any) (*eval.Scores, error) {
 	l.Reporter.Phase(phase, len(l.Validation))
 	setting := eval.Setting{
-		Prompts: l.Validation, Tokens: l.Config.Tokens, Parallel: l.Config.Ollama.Parallel, Reward: l.Reward,
+		Prompts: l.Validation, Tokens: l.Config.Tokens, Parallel: l.Config.Ollama.Parallel,
+		Reward: l.Reward, MaxDropped: l.Config.RewardMaxDropped,
 		Progress: func() { l.Reporter.Reply(nil) },
 	}
 	return setting.Run(ctx, l.Client, eval.Policy{Name: phase, Model: l.Config.Model, Options: options})
@@ -257,14 +259,17 @@ func (l *Loop) batch(ctx context.Context) error {
 			whole = append(whole, r)
 		}
 	}
-	payer := Payer{Reward: l.Reward, Dense: l.Config.Dense, RejectionCost: l.Config.RejectionCost, Gamma: l.Config.PPO.Gamma}
-	episodes, err := payer.Episodes(ctx, whole)
+	payer := Payer{
+		Reward: l.Reward, MaxDropped: l.Config.RewardMaxDropped,
+		Dense: l.Config.Dense, RejectionCost: l.Config.RejectionCost, Gamma: l.Config.PPO.Gamma,
+	}
+	paid, err := payer.Pay(ctx, whole)
 	if err != nil {
 		return err
 	}
 	start = time.Now()
-	metrics := map[string]float64{"proxy/episodes_dropped": float64(len(replies) - len(whole))}
-	update, err := l.agent.Update(episodes)
+	metrics := map[string]float64{"proxy/episodes_dropped": float64(len(replies) - len(paid.Replies))}
+	update, err := l.agent.Update(paid.Episodes)
 	switch {
 	case errors.Is(err, rl.ErrNoDecisions):
 		metrics["proxy/batches_without_decisions"] = 1
@@ -274,12 +279,12 @@ func (l *Loop) batch(ctx context.Context) error {
 		maps.Copy(metrics, update.Map())
 	}
 	l.state.Episodes += len(replies)
-	rolloutMetrics(metrics, whole, episodes, rolled, time.Since(start))
+	rolloutMetrics(metrics, paid, rolled, time.Since(start))
 	if err := l.Folder.AppendMetrics(int64(l.state.Episodes), time.Now(), metrics); err != nil {
 		return err
 	}
 	l.Reporter.Batch(l.state.Episodes, metrics)
-	return l.sample(whole, episodes)
+	return l.sample(paid)
 }
 
 // requests are the next batch's. A prompt comes round when all others have had their turn; each episode explores with a seed of
