@@ -78,7 +78,7 @@ func (s *session) check(ctx context.Context) (err error) {
 // probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
 func (s *session) probeReward(ctx context.Context) error {
 	p := s.pool.Any()
-	sample := reward.Sample{Prompt: p.Text, Reply: "Hello.", Label: p.Label}
+	sample := reward.Sample{Prompt: p.Text, Reply: "Hello.", Label: p.Label, State: make([]float32, reward.StateLength(s.reward))}
 	if _, err := s.reward.Score(ctx, []reward.Sample{sample}); err != nil {
 		return fmt.Errorf("reward of a first reply, %q to %.80q: %w", sample.Reply, sample.Prompt, err)
 	}
@@ -96,6 +96,13 @@ func (s *session) reach(ctx context.Context, log string) (err error) {
 	}
 	if s.base, err = s.client.Base(ctx, s.config.Model); err != nil {
 		return err
+	}
+	warnings, err := reward.CheckBase(s.reward, s.base)
+	if err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		fmt.Fprintln(os.Stderr, "Warning:", w)
 	}
 	if s.config.Prompts.MaxTokens > 0 {
 		err = s.selectPrompts(ctx)

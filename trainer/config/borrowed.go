@@ -35,6 +35,7 @@ var borrowed = map[string]string{
 	"reward.rubric":      "what ollama tells that model of good replies and bad ones",
 	"reward.scale":       "best score that it may give; the worst is 1, and the reward is from 0 to 1; 0: 10",
 	"reward.parallel":    "replies that ollama judges at once; 0: 4",
+	"reward.head":        "file of head: a head that proxy-trainer reward trained on human feedback over the states of model",
 	"reward.command":     "program of command and its arguments, as a YAML list: it answers lines {query, prompt, reply, label} with lines {reward} or {error}",
 	"reward.url":         "where http posts {query, prompts, labels} (OpenRLHF's contract), or the server of ollama; empty: http://127.0.0.1:11434 for ollama",
 	"reward.timeout":     "longest wait for one answer of http, ollama or command; 0: 3m",

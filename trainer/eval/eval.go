@@ -79,7 +79,11 @@ func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, err
 			return nil, fmt.Errorf("evaluate %s: prompt %s: %w", p.Name, replies[i].Prompt.ID, env.ErrCutOff)
 		}
 	}
-	j, err := reward.Judge(ctx, s.Reward, Samples(replies), s.MaxDropped)
+	samples := Samples(replies)
+	if err := s.addStates(ctx, c, p, replies, samples); err != nil {
+		return nil, err
+	}
+	j, err := reward.Judge(ctx, s.Reward, samples, s.MaxDropped)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", p.Name, err)
 	}
@@ -93,11 +97,14 @@ func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, err
 	return scores, nil
 }
 
-// Samples are replies as a reward takes them.
+// Samples are replies as a reward takes them, with their states where they came with them.
 func Samples(replies []env.Reply) []reward.Sample {
 	samples := make([]reward.Sample, len(replies))
 	for i := range replies {
 		samples[i] = reward.Sample{Prompt: replies[i].Prompt.Text, Reply: replies[i].Text, Label: replies[i].Prompt.Label}
+		if p := replies[i].Proxy; p != nil && p.States != nil {
+			samples[i].State = p.States.Mean
+		}
 	}
 	return samples
 }

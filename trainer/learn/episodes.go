@@ -97,12 +97,16 @@ func (p Payer) episode(r *env.Reply, score float64) (rl.Episode, error) {
 func (p Payer) perToken(r *env.Reply, score float64) ([]float64, error) {
 	pieces := Pieces(r)
 	if part := reward.OnPrefixes(p.Reward); part != nil && p.Dense && len(pieces) > 0 {
-		out, err := reward.Dense(part, r.Prompt.Text, pieces)
+		trace := reward.Trace{Prompt: r.Prompt.Text, Pieces: pieces}
+		if reward.StateLength(part) > 0 {
+			trace.States = States(r)
+		}
+		out, err := reward.Dense(part, trace)
 		if err != nil {
 			return nil, err
 		}
-		// The part is not all of the reward, and where a token's text alone is no valid UTF-8 the pieces do not quite make up
-		// the reply.
+		// The part is not all of the reward; where a token's text alone is no valid UTF-8 the pieces do not quite make up the
+		// reply; and a trace does not show the states at all of its tokens.
 		sum := 0.0
 		for _, x := range out {
 			sum += x

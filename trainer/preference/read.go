@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 )
@@ -63,11 +64,15 @@ func dialogue(prompt, raw json.RawMessage) (Dialogue, error) {
 		if err != nil {
 			return Dialogue{}, err
 		}
-		last := len(turns) - 1
-		if last < 0 || turns[last].Role != "assistant" {
+		// Some dialogues of HH-RLHF have a reply of two turns.
+		var reply []string
+		for n := len(turns); n > 0 && turns[n-1].Role == "assistant"; n-- {
+			reply = append([]string{turns[n-1].Content}, reply...)
+		}
+		if len(reply) == 0 {
 			return Dialogue{}, errors.New("want a dialogue that ends with a turn of the assistant, the reply")
 		}
-		return whole(turns[:last], turns[last].Content)
+		return whole(turns[:len(turns)-len(reply)], strings.Join(reply, "\n\n"))
 	}
 	var reply string
 	if err := json.Unmarshal(raw, &reply); err != nil {
