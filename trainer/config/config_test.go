@@ -149,7 +149,17 @@ func TestConfigsOfTheRepository(t *testing.T) {
 		{Name: "sentences", Type: reward.TypeLength, Unit: reward.UnitWordsPerSentence, Weight: new(-.02)},
 		{Name: "word_length", Type: reward.TypeLength, Unit: reward.UnitWordLength, Weight: new(0.0)},
 	}}
-	for _, want := range []Config{direct, cheerful, brief, plain} {
+	safe := direct
+	safe.Name = "safe"
+	safe.Reward = reward.Spec{Type: reward.TypeSum, Terms: []reward.Spec{
+		{Type: reward.TypeHead, Head: "runs/safe/reward.gguf"},
+		{Type: reward.TypeDistinct, Weight: new(2.0)},
+		{Type: reward.TypeRepetition},
+	}}
+	safe.Prompts.Path = "runs/safe/prompts.jsonl"
+	safe.Episodes, safe.Tokens = 768, 40
+	safe.Prompts.Validation, safe.Eval.Every, safe.Eval.MaxPerplexityRatio = 64, 192, 1.3
+	for _, want := range []Config{direct, cheerful, brief, plain, safe} {
 		want.Prompts.HoldOut = 192
 		want = want.Complete()
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")
