@@ -193,7 +193,7 @@ func (s *session) collect(ctx context.Context, pairs []preference.Pair) ([]head.
 }
 
 func printCount(w io.Writer, pairs int, c preference.Count) {
-	fmt.Fprintf(w, "%d pairs, %d replies of %.0f tokens; %d kept from before, for the others the model was fed %d tokens in %s",
+	fmt.Fprintf(w, "%d pairs, %d replies of %.0f tokens; %d kept from before, the others %d tokens with their prompts in %s",
 		pairs, c.Replies, float64(c.Tokens)/float64(max(c.Replies, 1)), c.Kept, c.Fed, c.Wall.Round(time.Second))
 	if c.Cut > 0 {
 		fmt.Fprintf(w, " (%d more did not fit the context: raise ollama.context_length)", c.Cut)

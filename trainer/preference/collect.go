@@ -51,7 +51,7 @@ type Count struct {
 	Done    int
 	Kept    int           // of Done, in the store from before
 	Tokens  int           // of the replies, those in the store too
-	Fed     int           // tokens that the LLM was asked to read, prompts included, in this run
+	Fed     int           // tokens of the replies of this run with their prompts, which may come from the server's cache
 	Cut     int           // tokens that did not fit the context
 	Wall    time.Duration // so far
 }
