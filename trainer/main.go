@@ -37,7 +37,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand())
+	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand(), importCommand())
 	return root
 }
 

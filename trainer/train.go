@@ -60,7 +60,11 @@ func (s *session) learn(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := s.export(loop); err != nil {
+	best, err := loop.Best()
+	if err != nil {
+		return err
+	}
+	if err := s.export(best); err != nil {
 		return err
 	}
 	return s.drawCurve()
