@@ -37,7 +37,7 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand(), importCommand())
+	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand(), importCommand(), doctorCommand())
 	return root
 }
 
@@ -59,8 +59,13 @@ func configured(use, short string, do func(ctx context.Context, c config.Config)
 			return do(cmd.Context(), c)
 		},
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file (YAML); flags and PROXY_RLHF_ variables win over it")
+	configurationFlags(cmd, &path)
+	return cmd
+}
+
+// configurationFlags adds the flags that set the configuration, and the one that names its file.
+func configurationFlags(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVarP(path, "config", "c", "", "configuration file (YAML); flags and PROXY_RLHF_ variables win over it")
 	config.AddFlags(cmd.Flags())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return config.FlagError(err) })
-	return cmd
 }
