@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/doctor"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/learn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
@@ -177,5 +178,44 @@ func TestImportCommand(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The doctor fails if a check does, and takes a configuration that cannot be loaded for one.
+func TestDoctorCommand(t *testing.T) {
+	down := newFakeServer(t)
+	down.Close()
+	t.Chdir(t.TempDir()) // the defaults' files are not there
+	out, err := command(t, "doctor", "--json", "--config", file(t, "c.yaml", "reward: {type: vader}\nollama: {host: \""+down.host()+"\"}\nppo: {gama: 1}\nproxy: {p_tt: 1}\n"))
+	if err == nil || !strings.Contains(err.Error(), "checks failed") {
+		t.Errorf("error %v", err)
+	}
+	var findings []doctor.Finding
+	if err := json.Unmarshal([]byte(out), &findings); err != nil {
+		t.Fatalf("%v of\n%s", err, out)
+	}
+	var found []string
+	for _, f := range findings {
+		if f.Status == doctor.Fail {
+			found = append(found, f.Check)
+		}
+	}
+	// The two wrong keys, the default's prompts and its binary.
+	if d := cmp.Diff([]string{"configuration", "configuration", "prompts", "server"}, found); d != "" {
+		t.Errorf("failed −want +got\n%s of %+v", d, findings)
+	}
+	if !strings.Contains(findings[0].Found, `did you mean "ppo.gamma"`) || !strings.Contains(findings[1].Found, `"proxy.p_t"`) {
+		t.Errorf("configuration: %+v", findings[:2])
+	}
+
+	prompts := somePrompts(t)
+	out, err = command(t, "doctor", "--reward.type", "vader", "--ollama.host", down.host(), "--prompts.path", prompts, "--prompts.hold_out", "0", "--prompts.validation", "2")
+	if err == nil || !strings.Contains(err.Error(), "1 of ") {
+		t.Errorf("error %v", err)
+	}
+	for _, want := range []string{"fail  server", "no Ollama answers at " + down.host(), "→ start bin/ollama serve", "ok    prompts"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,13 +33,27 @@ func main() {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "proxy-trainer",
-		Short:         "Train a proxy: a small network that accepts or rejects the tokens of a frozen LLM",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:                        "proxy-trainer",
+		Short:                      "Train a proxy: a small network that accepts or rejects the tokens of a frozen LLM",
+		Args:                       knownCommand,
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:               true,
+		SilenceErrors:              true,
 	}
 	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand(), importCommand(), doctorCommand())
 	return root
+}
+
+// knownCommand refuses what is no command, in one line.
+func knownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if similar := root.SuggestionsFor(args[0]); len(similar) > 0 {
+		return fmt.Errorf("unknown command %q: did you mean %s?", args[0], strings.Join(similar, " or "))
+	}
+	return fmt.Errorf("unknown command %q: see proxy-trainer --help", args[0])
 }
 
 // configured makes a command that takes the configuration from a file, flags and the environment.

@@ -428,8 +428,15 @@ func TestWarnings(t *testing.T) {
 		{"top-k 40 with top-p", .025, .9, 40, 0, .8, ""},
 		{"top-k 40 with min-p", .025, 1, 40, .05, .8, ""},
 		{"whole vocabulary", .01, 1, 0, 0, 1, off},
-		{"whole vocabulary, small p_t", 1e-6, 1, 0, 0, 1, ""},
-		{"whole vocabulary, no p_t", 0, 1, 0, 0, 1, ""},
+		{"whole vocabulary, small p_t", 1e-6, 1, 0, 0, .8, ""},
+		{"whole vocabulary, no p_t", 0, 1, 0, 0, .8, ""},
+		{"irregular tokens", 1e-4, .95, 0, 0, 1, "garbled"},
+		{"irregular tokens, any", 0, .95, 0, 0, 1, "garbled"},
+		{"min-p keeps them out", 1e-4, .95, 0, .01, 1, ""},
+		{"p_t of the paper's table", 1e-3, .95, 0, 0, 1, ""},
+		{"top-k does p_t's work", 1e-4, .95, 40, 0, 1, "no more than one of 0.001 does"},
+		{"hot, with a large p_t", .05, .95, 0, 0, 1.3, "leaves less choice and not more"},
+		{"hot, with a small p_t", .01, .95, 0, 0, 1.3, ""},
 		{"greedy", .01, .9, 0, 0, 0, off},
 		{"top-k 1", .01, .9, 1, 0, .8, off},
 		{"top-p 0", .01, 0, 0, 0, .8, off},
@@ -449,6 +456,18 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("warnings %q, want one with %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestWarningsOfServing(t *testing.T) {
+	c := valid()
+	c.Proxy.Cutoff = 0
+	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "accepts every token") {
+		t.Errorf("cutoff 0: %q", w)
+	}
+	c.Proxy.PT = .2
+	if w := c.Warnings(); len(w) != 2 {
+		t.Errorf("two faults: %q", w)
 	}
 }
 
