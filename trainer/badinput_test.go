@@ -65,7 +65,7 @@ func TestBadInput(t *testing.T) {
 		{"no room for a prompt", []string{"--prompts.max_tokens", "500"}, []string{"prompts.max_tokens is 500, want 468 at most"}},
 
 		// Rewards.
-		{"no reward", []string{"--reward.type", ""}, []string{`reward.type is ""`, "want what to train for: vader"}},
+		{"no reward", []string{"--reward.type", ""}, []string{`reward.type is ""`, "want what to train for: one of command", "vader"}},
 		{"an unknown reward", []string{"--reward.type", "joy"}, []string{"reward.type", `"joy"`, "vader"}},
 		{"a pattern that is none", []string{"--reward.type", "regexp", "--reward.pattern", "("}, []string{"reward.pattern", "missing closing"}},
 		{"a reward's key of another type", []string{"--reward.pattern", "x"}, []string{"reward.pattern", "vader"}},

@@ -16,7 +16,7 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 )
 
@@ -35,7 +35,10 @@ func dryRun(ctx context.Context, c config.Config, w io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := s.reach(ctx, filepath.Join(dir, "server.log")); err != nil {
+	if s.connection, err = connect(ctx, c.Ollama, filepath.Join(dir, "server.log")); err != nil {
+		return err
+	}
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	rows := append(s.dryModel(), s.dryPrompts()...)
@@ -85,7 +88,7 @@ func (s *session) dryTraining() [][]string {
 		pay = "token by token"
 	}
 	return [][]string{
-		{"training", fmt.Sprintf("%d episodes of up to %d tokens = %d updates on %d replies each (BLAS: %s)", c.Episodes, c.Tokens, c.Episodes/c.BatchSize, c.BatchSize, ppo.BLAS())},
+		{"training", fmt.Sprintf("%d episodes of up to %d tokens = %d updates on %d replies each (BLAS: %s)", c.Episodes, c.Tokens, c.Episodes/c.BatchSize, c.BatchSize, nn.BLAS())},
 		{"reward", fmt.Sprintf("%s, paid %s, less %v for each rejection", c.Reward.Type, pay, c.RejectionCost)},
 	}
 }

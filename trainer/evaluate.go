@@ -18,6 +18,8 @@ const evaluationFile = "evaluation.json"
 type evaluation struct {
 	Summaries []eval.Summary `json:"summaries"`
 	Prompts   int            `json:"prompts"`
+	// Dropped are further prompts, left out since the reward failed on a reply to them.
+	Dropped int `json:"dropped"`
 	// Samples are the first few held-out prompts on which the policies' rewards differ.
 	Samples []sample `json:"samples"`
 }
@@ -61,7 +63,8 @@ func (s *session) evaluate(ctx context.Context) error {
 	for _, p := range policies {
 		report.Phase("evaluate "+p.Name, len(s.heldOut))
 		setting := eval.Setting{
-			Prompts: s.heldOut, Tokens: s.config.Tokens, Parallel: s.config.Ollama.Parallel, Reward: s.reward,
+			Prompts: s.heldOut, Tokens: s.config.Tokens, Parallel: s.config.Ollama.Parallel,
+			Reward: s.reward, MaxDropped: s.config.RewardMaxDropped,
 			Progress: func() { report.Reply(nil) },
 		}
 		result, err := setting.Run(ctx, s.client, p)
@@ -71,7 +74,11 @@ func (s *session) evaluate(ctx context.Context) error {
 		scores = append(scores, result)
 	}
 	report.finish()
-	out := evaluation{Prompts: len(s.heldOut)}
+	if scores, err = eval.Pair(scores); err != nil {
+		return err
+	}
+	out := evaluation{Prompts: len(scores[0].Judged)}
+	out.Dropped = len(s.heldOut) - out.Prompts
 	for _, sc := range scores {
 		summary, err := eval.Summarise(sc, scores[0], s.config.Eval.BootstrapSamples, s.config.Seed)
 		if err != nil {
@@ -123,7 +130,11 @@ func (e *evaluation) addSamples(scores []*eval.Scores) {
 }
 
 func (e *evaluation) print() {
-	fmt.Printf("\n%d held-out prompts\n\n", e.Prompts)
+	fmt.Printf("\n%d held-out prompts", e.Prompts)
+	if e.Dropped > 0 {
+		fmt.Printf(" (%d more left out: the reward failed on a reply to them)", e.Dropped)
+	}
+	fmt.Print("\n\n")
 	eval.WriteTable(os.Stdout, e.Summaries)
 	for _, one := range e.Samples {
 		fmt.Printf("\n%s\n", one.Prompt)

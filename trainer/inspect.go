@@ -14,7 +14,7 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/learn"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 )
 
@@ -149,7 +149,7 @@ func inspectCheckpoint(s *learn.State) *inspection {
 	}
 	for _, network := range []struct {
 		name  string
-		state ppo.NetworkState
+		state nn.NetworkState
 	}{{"actor", s.Agent.Actor}, {"critic", s.Agent.Critic}} {
 		for _, t := range network.state.Tensors {
 			// A network holds its weights in × out.

@@ -41,7 +41,8 @@ func newRoot() *cobra.Command {
 		SilenceUsage:               true,
 		SilenceErrors:              true,
 	}
-	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand(), importCommand(), doctorCommand())
+	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand(), sweepCommand(), reportCommand(),
+		importCommand(), doctorCommand())
 	return root
 }
 
@@ -67,9 +68,6 @@ func configured(use, short string, do func(ctx context.Context, c config.Config)
 			c, err := config.Load(path, cmd.Flags(), os.Environ())
 			if err != nil {
 				return err
-			}
-			for _, w := range c.Warnings() {
-				fmt.Fprintln(os.Stderr, "Warning:", w)
 			}
 			return do(cmd.Context(), c)
 		},

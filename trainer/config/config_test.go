@@ -63,7 +63,7 @@ func load(t *testing.T, text string, args, environ []string) (Config, error) {
 
 func TestDefaultIsValidButForTheReward(t *testing.T) {
 	err := Default().Validate()
-	if want := `config: reward.type is "", want what to train for: vader, regexp, length, http or sum`; err == nil || err.Error() != want {
+	if want := `config: reward.type is "", want what to train for: one of ` + strings.Join(reward.Types(), ", "); err == nil || err.Error() != want {
 		t.Errorf("Default().Validate() = %v, want %s", err, want)
 	}
 	if err := valid().Validate(); err != nil {
@@ -137,8 +137,21 @@ func TestConfigsOfTheRepository(t *testing.T) {
 	cheerful.Prompts.Validation, cheerful.Eval.Every = 64, 320
 	cheerful.PPO.Gamma, cheerful.PPO.MinibatchSize = .7, 128
 	cheerful.PPO.LearningRate, cheerful.RejectionCost = 6e-4, .005
-	direct.Prompts.HoldOut, cheerful.Prompts.HoldOut = 192, 192
-	for _, want := range []Config{direct.Complete(), cheerful.Complete()} {
+	brief := cheerful
+	brief.Name = "brief"
+	brief.Reward = reward.Spec{Type: reward.TypeLength, Unit: reward.UnitWords, Target: 40}
+	brief.Tokens, brief.Eval.MaxPerplexityRatio, brief.RejectionCost = 128, 1.5, .01
+	brief.PPO = direct.PPO
+	plain := cheerful
+	plain.Name = "plain"
+	plain.Reward = reward.Spec{Type: reward.TypeSum, Terms: []reward.Spec{
+		{Name: "long_words", Type: reward.TypeRegexp, Pattern: `\pL{7,}`, PerMatch: -1, Weight: new(.2)},
+		{Name: "sentences", Type: reward.TypeLength, Unit: reward.UnitWordsPerSentence, Weight: new(-.02)},
+		{Name: "word_length", Type: reward.TypeLength, Unit: reward.UnitWordLength, Weight: new(0.0)},
+	}}
+	for _, want := range []Config{direct, cheerful, brief, plain} {
+		want.Prompts.HoldOut = 192
+		want = want.Complete()
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")
 		got, err := Load(path, nil, nil)
 		if err != nil {
@@ -159,7 +172,8 @@ func TestConfigsOfTheRepository(t *testing.T) {
 			t.Errorf("%s: keys without a comment: %q", path, m)
 		}
 		for _, f := range knobs() {
-			if !strings.HasPrefix(f.key, "reward.") && !strings.Contains(string(text), f.name()+": ") {
+			optional := strings.HasPrefix(f.key, "reward.") || strings.HasPrefix(f.key, "sweep.")
+			if !optional && !strings.Contains(string(text), f.name()+": ") {
 				t.Errorf("%s lacks %s", path, f.key)
 			}
 		}
@@ -215,6 +229,19 @@ func TestPlaces(t *testing.T) {
 			func(c Config) any { return c.Reward.Headers }, map[string]string{"X-Key.a": "$TOKEN"}},
 		{"anchors", "reward: {type: sum, terms: [&a {type: vader}, *a]}", nil, nil,
 			func(c Config) any { return c.Reward.Terms }, []reward.Spec{{Type: "vader"}, {Type: "vader"}}},
+		{"texts with commas", "", []string{"PROXY_RLHF_OLLAMA_HOSTS=a:1, b:2,[::1]:3"}, nil,
+			func(c Config) any { return c.Ollama.Addresses() }, []string{"a:1", "b:2", "[::1]:3"}},
+		{"a list of texts by flag", "ollama: {host: a, hosts: [x]}", nil, []string{"--ollama.hosts="},
+			func(c Config) any { return c.Ollama.Addresses() }, []string{"a"}},
+		{"a grid", "sweep: {seeds: 2, grid: {proxy.p_t: [0.1, 1e-2], proxy.temperature: 0.5}}", nil, nil,
+			func(c Config) any { return c.Sweep },
+			Sweep{Seeds: 2, Grid: map[string][]string{"proxy.p_t": {"0.1", "1e-2"}, "proxy.temperature": {"0.5"}}}},
+		{"a grid by flag", "", nil, []string{"--sweep.grid", "{tokens: [8, 9]}"},
+			func(c Config) any { return c.Sweep.Grid }, map[string][]string{"tokens": {"8", "9"}}},
+		{"weights of words keep their case", "reward: {type: lexicon, words: {Good: 1, can't: -.5}}", nil, nil,
+			func(c Config) any { return c.Reward.Words }, map[string]float64{"Good": 1, "can't": -.5}},
+		{"a program and its arguments", "dense: false\nreward: {type: command}", []string{"PROXY_RLHF_REWARD_COMMAND=[python3, -u, my score.py]"}, nil,
+			func(c Config) any { return c.Reward.Command }, []string{"python3", "-u", "my score.py"}},
 		{"OLLAMA_HOST", "", []string{"OLLAMA_HOST=gpu:1"}, nil,
 			func(c Config) any { return c.Ollama.Host }, "gpu:1"},
 		{"our own variable before OLLAMA_HOST", "", []string{"PROXY_RLHF_OLLAMA_HOST=a:1", "OLLAMA_HOST=b:1"}, nil,
@@ -306,6 +333,12 @@ var wrong = []struct {
 		[]string{`environment variable PROXY_RLHF_EPISODES: episodes is 0, want 1 or more`}},
 	{"out of range on the command line", "proxy: {p_t: 2}", nil, []string{"--proxy.p_t=-1", "--prompts.hold_out=-2"},
 		[]string{`flag --proxy.p_t: proxy.p_t is -1, want 0`, `flag --prompts.hold_out: prompts.hold_out: -2 is below 0`}},
+	{"a weight that is no number", "reward: {type: lexicon, words: {good: 1, bad: x}}", nil, nil,
+		[]string{`FILE: reward.words.bad: "x" is not a finite number`}},
+	{"a command that is no list", "reward: {type: command, command: python3 score.py}", nil, nil,
+		[]string{`FILE: reward.command: want a list, not "python3 score.py"`}},
+	{"no rubric", "dense: false\nreward: {type: ollama, model: m}", nil, nil,
+		[]string{`FILE: reward.rubric: empty; say what`}},
 	{"another package's field", "reward: {type: sum, terms: [{type: regexp}]}\nppo: {gamma: 2}", nil, nil,
 		[]string{`FILE: reward.terms[0]: pattern: empty`, `FILE: ppo.gamma is 2, want 0 to 1`}},
 }
@@ -354,14 +387,22 @@ func TestValidate(t *testing.T) {
 		`ollama.host is "a,b", want one`:                              func(c *Config) { c.Ollama.Host = "a,b" },
 		`ollama.binary is "", want`:                                   func(c *Config) { c.Ollama.Binary = "" },
 		`ollama.store is "", want`:                                    func(c *Config) { c.Ollama.Store = "" },
-		`ollama.parallel is 0, want`:                                  func(c *Config) { c.Ollama.Parallel = 0 },
+		`ollama.parallel is -1, want`:                                 func(c *Config) { c.Ollama.Parallel = -1 },
+		`ollama.hosts[1] is "", want one address`:                     func(c *Config) { c.Ollama.Hosts = []string{"a", ""} },
+		`ollama.hosts[1] is "a", want each address once`:              func(c *Config) { c.Ollama.Hosts = []string{"a", "a"} },
+		`sweep.seeds is -1, want`:                                     func(c *Config) { c.Sweep.Seeds = -1 },
+		`sweep.grid: "seed" is not to be varied`:                      func(c *Config) { c.Sweep.Grid = map[string][]string{"seed": {"1"}} },
+		`sweep.grid: "tokens" has no values`:                          func(c *Config) { c.Sweep.Grid = map[string][]string{"tokens": nil} },
+		`sweep.grid: tokens has 4 twice`:                              func(c *Config) { c.Sweep.Grid = map[string][]string{"tokens": {"4", "5", "4"}} },
+		`sweep.grid: tokens: "x" is not a whole number`:               func(c *Config) { c.Sweep.Grid = map[string][]string{"tokens": {"x"}} },
+		`sweep.grid: unknown key "p_t": did you mean "proxy.p_t"?`:    func(c *Config) { c.Sweep.Grid = map[string][]string{"p_t": {"0.1"}} },
 		`ollama.context_length is 44, want`:                           func(c *Config) { c.Ollama.ContextLength = 44 },
 		`ollama.timeout is 0s, want`:                                  func(c *Config) { c.Ollama.Timeout = 0 },
 		`prompts.path: empty`:                                         func(c *Config) { c.Prompts.Path = "" },
 		`prompts.max_tokens: -1 is below 0`:                           func(c *Config) { c.Prompts.MaxTokens = -1 },
 		`prompts.max_tokens is 469, want 468 at most`:                 func(c *Config) { c.Prompts.MaxTokens = 469 },
 		`prompts.validation is -1, want`:                              func(c *Config) { c.Prompts.Validation = -1 },
-		`since eval.every asks`:                                       func(c *Config) { c.Prompts.Validation = 0 },
+		`since the checkpoint is chosen by them`:                      func(c *Config) { c.Prompts.Validation, c.Eval.Every = 0, 0 },
 		`proxy.features is "x", want`:                                 func(c *Config) { c.Proxy.Features = "x" },
 		`proxy.hidden_sizes[1] is 0, want`:                            func(c *Config) { c.Proxy.HiddenSizes = []int{1, 0} },
 		`proxy.activation is "gelu", want`:                            func(c *Config) { c.Proxy.Activation = "gelu" },
@@ -373,7 +414,8 @@ func TestValidate(t *testing.T) {
 		`proxy.max_rejections is -1, want`:                            func(c *Config) { c.Proxy.MaxRejections = -1 },
 		`proxy.cutoff is 2, want`:                                     func(c *Config) { c.Proxy.Cutoff = 2 },
 		`reward.type: unknown type "joy"`:                             func(c *Config) { c.Reward.Type = "joy" },
-		`dense is true, want false`:                                   func(c *Config) { c.Reward = sumWithHTTP() },
+		`dense is true, want false, since a reward of type http`:      func(c *Config) { c.Reward = sumWithHTTP().Terms[1] },
+		`reward_max_dropped is 1.5, want 0`:                           func(c *Config) { c.RewardMaxDropped = 1.5 },
 		`rejection_cost is -1, want`:                                  func(c *Config) { c.RejectionCost = -1 },
 		`episodes is 0, want 1 or more`:                               func(c *Config) { c.Episodes = 0 },
 		`batch_size is 0, want`:                                       func(c *Config) { c.BatchSize = 0 },
@@ -511,12 +553,16 @@ func random(rng *rand.Rand) Config {
 			v.SetUint(rng.Uint64())
 		case f.key == "ollama.timeout":
 			v.SetInt(rng.Int64N(1e12) + 1)
-		case slices.Contains([]string{"proxy.p_t", "proxy.top_p", "ppo.gamma", "prompts.reserve"}, f.key):
+		case slices.Contains([]string{"reward_max_dropped", "proxy.p_t", "proxy.top_p", "ppo.gamma", "prompts.reserve"}, f.key):
 			v.SetFloat(rng.Float64())
 		case slices.Contains([]string{"ppo.learning_rate", "rejection_cost"}, f.key):
 			v.SetFloat(math.Exp(rng.Float64()*200 - 100))
 		case slices.Contains([]string{"prompts.hold_out", "prompts.limit", "prompts.max_characters", "eval.prompts"}, f.key):
 			v.SetInt(int64(rng.IntN(3)))
+		case f.key == "ollama.hosts":
+			c.Ollama.Hosts = [][]string{nil, {"a"}, {"a:1", "http://b:2"}}[rng.IntN(3)]
+		case f.key == "sweep.grid":
+			c.Sweep.Grid = []map[string][]string{nil, {"tokens": {"1"}}, {"proxy.p_t": {"1e-2", "0"}, "model": {text()}}}[rng.IntN(3)]
 		case f.key == "proxy.hidden_sizes":
 			c.Proxy.HiddenSizes = [][]int{nil, {1}, {3, 2, 1}}[rng.IntN(3)]
 		}
@@ -526,8 +572,13 @@ func random(rng *rand.Rand) Config {
 		{Type: "regexp", Pattern: "x" + regexp.QuoteMeta(text()), PerMatch: rng.NormFloat64(), IgnoreCase: rng.IntN(2) == 0},
 		{Type: "vader", Weight: new(0.0)},
 		{Type: "http", URL: "http://h:1/p", Timeout: time.Duration(rng.IntN(1e9)), Retries: -1, Headers: map[string]string{"A": text(), "b-C": text()}},
+		{Type: "lexicon", Words: map[string]float64{"Good": rng.NormFloat64(), "not good": 0, "yes": 1}, Unlisted: rng.NormFloat64()},
+		{Type: "lexicon", WordsFile: text()},
+		{Type: "ollama", Model: text(), Rubric: "x" + text(), Scale: 2 + rng.IntN(9), Parallel: rng.IntN(9)},
+		{Type: "command", Command: []string{"x" + text(), text()}},
+		{Type: "sum", Terms: []reward.Spec{{Type: "distinct", N: rng.IntN(4), Name: "variety"}, {Type: "repetition"}}},
 		{Type: "sum", Weight: new(rng.NormFloat64()), Terms: []reward.Spec{sumWithHTTP(), {Type: "length", Unit: "characters", Target: 1 / 3.}}},
-	}[rng.IntN(4)]
+	}[rng.IntN(9)]
 	return c.Complete()
 }
 
@@ -612,6 +663,27 @@ func TestRunFolder(t *testing.T) {
 	c.Run = "/x/y"
 	if got := c.RunFolder(); got != "/x/y" {
 		t.Errorf("RunFolder() = %q", got)
+	}
+}
+
+func TestWith(t *testing.T) {
+	before := valid()
+	got, err := before.With("proxy.hidden_sizes", "8,4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := valid()
+	want.Proxy.HiddenSizes = []int{8, 4}
+	if diff := cmp.Diff(want.Complete(), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(valid(), before); diff != "" {
+		t.Errorf("the receiver was changed:\n%s", diff)
+	}
+	for key, want := range map[string]string{"proxy.p_t": `"x" is not a finite number`, "proxy.pt": `did you mean "proxy.p_t"`, "proxy": `unknown key "proxy"`} {
+		if _, err := before.With(key, "x"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("With(%s): %v, want an error with %s", key, err, want)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -9,7 +10,7 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 )
@@ -20,9 +21,10 @@ type examination struct {
 	machine Machine
 	report  report
 
-	client *env.Client // nil where no server answers
-	server *env.Server // nil where the server is not ours
-	model  env.Details // zero where the server lacks the model
+	clients  []*env.Client // of the servers that answer
+	server   *env.Server   // nil where none is ours
+	parallel int           // replies at once on ours
+	model    env.Details   // zero where the first server lacks the model
 }
 
 // Examine looks at everything that a run of a valid configuration needs. It
@@ -39,7 +41,7 @@ func Examine(ctx context.Context, c config.Config, m Machine) []Finding {
 			e.server.Stop()
 		}
 	}()
-	if e.checkServer(ctx) && e.checkModel(ctx) {
+	if e.checkServers(ctx) && e.checkModels(ctx) {
 		e.rehearse(ctx)
 	}
 	e.checkMemory(memory, memoryErr)
@@ -59,7 +61,7 @@ func (e *examination) checkSettings() {
 }
 
 func (e *examination) checkBLAS() {
-	if blas := ppo.BLAS(); blas != "openblas" {
+	if blas := nn.BLAS(); blas != "openblas" {
 		e.report.add(Warn, "BLAS", "install libopenblas-dev and build again with make build: updates are then 5 to 8 times as fast", "%s, in pure Go", blas)
 		return
 	}
@@ -95,24 +97,39 @@ func (e *examination) checkReward(ctx context.Context) {
 	e.report.ok("reward", "%s scores a reply", e.config.Reward.Type)
 }
 
-// checkServer finds the configured server, or starts one on a free port.
-func (e *examination) checkServer(ctx context.Context) bool {
+// checkServers finds the configured servers, or starts one on a free port.
+func (e *examination) checkServers(ctx context.Context) bool {
 	o := e.config.Ollama
-	where := "running at " + o.Host
-	var err error
-	if o.Host == "" {
-		e.server, err = e.start(ctx)
+	addresses := o.Addresses()
+	if len(addresses) == 0 {
+		return e.checkOwnServer(ctx)
+	}
+	for _, address := range addresses {
+		client, err := env.NewClient(address)
 		if err != nil {
-			e.report.add(Fail, "server", "build it with make build, set ollama.binary, or name a running one in ollama.host", "%v", err)
+			e.report.add(Fail, "server", "set ollama.host to host:port", "%v", err)
 			return false
 		}
-		e.client = e.server.Client
-		where = fmt.Sprintf("%s starts, on the free port %s", o.Binary, e.client.Host())
-	} else if e.client, err = env.NewClient(o.Host); err != nil {
-		e.report.add(Fail, "server", "set ollama.host to host:port", "%v", err)
+		if !e.checkServer(ctx, client, "running at "+client.Host()) {
+			return false
+		}
+	}
+	return true
+}
+
+// checkOwnServer starts a server as a run does.
+func (e *examination) checkOwnServer(ctx context.Context) bool {
+	o := e.config.Ollama
+	var err error
+	if e.server, err = e.start(ctx); err != nil {
+		e.report.add(Fail, "server", "build it with make build, set ollama.binary, or name a running one in ollama.host", "%v", err)
 		return false
 	}
-	v, err := e.client.Version(ctx)
+	return e.checkServer(ctx, e.server.Client, fmt.Sprintf("%s starts, on the free port %s", o.Binary, e.server.Host()))
+}
+
+func (e *examination) checkServer(ctx context.Context, client *env.Client, where string) bool {
+	v, err := client.Version(ctx)
 	switch {
 	case err != nil:
 		e.report.add(Fail, "server", "start bin/ollama serve there with OLLAMA_PROXY_ROLLOUT=1, or leave ollama.host empty", "%v", err)
@@ -122,10 +139,11 @@ func (e *examination) checkServer(ctx context.Context) bool {
 		return false
 	}
 	e.report.ok("server", "%s, version %s, patches %s, ready for rollouts", where, v.Version, v.Patches)
+	e.clients = append(e.clients, client)
 	return true
 }
 
-// start starts a server as a run does. Its log is shown where it does not come up.
+// start says the last line of the server's log where it does not come up.
 func (e *examination) start(ctx context.Context) (*env.Server, error) {
 	dir, err := os.MkdirTemp("", "proxy-trainer-")
 	if err != nil {
@@ -134,7 +152,8 @@ func (e *examination) start(ctx context.Context) (*env.Server, error) {
 	defer os.RemoveAll(dir)
 	log := filepath.Join(dir, "server.log")
 	o := e.config.Ollama
-	s, err := env.Start(ctx, env.ServerOptions{Binary: o.Binary, Store: o.Store, Log: log, Parallel: o.Parallel, ContextLength: o.ContextLength})
+	e.parallel = cmp.Or(o.Parallel, config.StartedParallel)
+	s, err := env.Start(ctx, env.ServerOptions{Binary: o.Binary, Store: o.Store, Log: log, Parallel: e.parallel, ContextLength: o.ContextLength})
 	if err == nil {
 		return s, nil
 	}

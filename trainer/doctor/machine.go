@@ -91,11 +91,11 @@ func (e *examination) checkMemory(available uint64, err error) {
 	need := uint64(trainerBase + memoryParameter*e.networks() + int64(batch))
 	what := fmt.Sprintf("the trainer takes about %s", format.HumanBytes2(need))
 	if e.server != nil && e.model.Bytes > 0 {
-		slots := uint64(c.Ollama.Parallel) * uint64(c.Ollama.ContextLength)
+		slots := uint64(e.parallel) * uint64(c.Ollama.ContextLength)
 		cache := slots * uint64(e.model.CacheBytes)
 		server := uint64(e.model.Bytes) + cache + cache/4 // and as much again as its graphs take
 		need += server
-		what += fmt.Sprintf(", the server about %s, of which %d slots × %d tokens of cache %s", format.HumanBytes2(server), c.Ollama.Parallel, c.Ollama.ContextLength, format.HumanBytes2(cache))
+		what += fmt.Sprintf(", the server about %s, of which %d slots × %d tokens of cache %s", format.HumanBytes2(server), e.parallel, c.Ollama.ContextLength, format.HumanBytes2(cache))
 	}
 	found := fmt.Sprintf("%s; %s available", what, format.HumanBytes2(available))
 	remedy := "lower ollama.parallel, ollama.context_length, batch_size or proxy.hidden_sizes"

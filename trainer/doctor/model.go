@@ -14,27 +14,26 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 )
 
-// checkModel looks for the model, or for what a run would make it of.
-func (e *examination) checkModel(ctx context.Context) bool {
+// checkModels looks for the model on every server: they must have the same one.
+func (e *examination) checkModels(ctx context.Context) bool {
 	c := e.config
-	has, err := e.client.Has(ctx, c.Model)
-	if err != nil {
-		e.report.add(Fail, "model", "see the server's log", "%s: %v", c.Model, err)
-		return false
-	}
-	if !has {
-		if info, err := os.Stat(c.ModelFile); err == nil && info.Mode().IsRegular() {
-			e.report.add(Warn, "model", "none is needed; run doctor again afterwards for the checks that need the model",
-				"the server lacks %s: a run pulls it, or makes it of %s", c.Model, c.ModelFile)
-		} else {
-			e.report.add(Fail, "model", "pull it there, run make model, or set model_file to a GGUF file",
-				"the server lacks %s, and model_file %q is no file: a run works only if it can pull it", c.Model, c.ModelFile)
+	for i, client := range e.clients {
+		if !e.checkModel(ctx, client) {
+			return false
 		}
-		return false
-	}
-	if e.model, err = e.client.Details(ctx, c.Model); err != nil {
-		e.report.add(Fail, "model", "create it anew from its GGUF file", "%v", err)
-		return false
+		details, err := client.Details(ctx, c.Model)
+		if err != nil {
+			e.report.add(Fail, "model", "create it anew from its GGUF file", "%v", err)
+			return false
+		}
+		if i == 0 {
+			e.model = details
+		}
+		if first := e.model.Base; details.Base != first {
+			e.report.add(Fail, "model", "give all hosts the same, or other names", "%s is another one at %s (%s) than at %s (%s)",
+				c.Model, client.Host(), details.Digest, e.clients[0].Host(), first.Digest)
+			return false
+		}
 	}
 	if n := e.model.ContextLength; n > 0 && c.Ollama.ContextLength > n {
 		e.report.add(Warn, "model", fmt.Sprintf("lower ollama.context_length to %d", n),
@@ -42,6 +41,27 @@ func (e *examination) checkModel(ctx context.Context) bool {
 	}
 	e.report.ok("model", "%s: %s, embedding length %d, vocabulary %d", c.Model, e.model.Architecture, e.model.EmbeddingLength, e.model.VocabSize)
 	return true
+}
+
+// checkModel looks for the model, or for what a run would make it of.
+func (e *examination) checkModel(ctx context.Context, client *env.Client) bool {
+	c := e.config
+	has, err := client.Has(ctx, c.Model)
+	if err != nil {
+		e.report.add(Fail, "model", "see the server's log", "%s at %s: %v", c.Model, client.Host(), err)
+		return false
+	}
+	if has {
+		return true
+	}
+	if info, err := os.Stat(c.ModelFile); err == nil && info.Mode().IsRegular() {
+		e.report.add(Warn, "model", "none is needed; run doctor again afterwards for the checks that need the model",
+			"the server at %s lacks %s: a run pulls it, or makes it of %s", client.Host(), c.Model, c.ModelFile)
+		return false
+	}
+	e.report.add(Fail, "model", "pull it there, run make model, or set model_file to a GGUF file",
+		"the server at %s lacks %s, and model_file %q is no file: a run works only if it can pull it", client.Host(), c.Model, c.ModelFile)
+	return false
 }
 
 // rehearse lets the model answer with a proxy made up on the spot, once for each
@@ -79,12 +99,13 @@ func (e *examination) try(ctx context.Context, features proxy.Features) error {
 	if err := m.WriteFile(path); err != nil {
 		return err
 	}
-	digest, err := e.client.PushFile(ctx, path)
+	client := e.clients[0]
+	digest, err := client.PushFile(ctx, path)
 	if err != nil {
 		return err
 	}
-	e.client.Timeout = e.config.Ollama.Timeout
-	reply, err := e.client.Chat(ctx, env.Request{Model: e.config.Model, Prompt: prompts.Prompt{Text: "Hello"}, Options: map[string]any{
+	client.Timeout = e.config.Ollama.Timeout
+	reply, err := client.Chat(ctx, env.Request{Model: e.config.Model, Prompt: prompts.Prompt{Text: "Hello"}, Options: map[string]any{
 		"proxy": digest, "proxy_trace": wire.TraceFeatures, "proxy_pt": 0.0, "num_predict": 2, "seed": 1,
 	}})
 	if err != nil {

@@ -25,6 +25,8 @@ import (
 type Client struct {
 	// Timeout is the longest wait for one reply; 0 is no limit. Set it before the first request.
 	Timeout time.Duration
+	// RetryWait is the wait before the second try, doubled each time; 0: 500ms. Set it before the first request.
+	RetryWait time.Duration
 
 	base *url.URL
 	http *http.Client
@@ -125,7 +127,7 @@ func (c *Client) Load(ctx context.Context, model string) error {
 	return nil
 }
 
-// PushFile uploads a file as a blob and returns its digest.
+// PushFile implements [LLM].
 func (c *Client) PushFile(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -137,11 +139,15 @@ func (c *Client) PushFile(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	digest := "sha256:" + hex.EncodeToString(h.Sum(nil))
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	if err := c.api.CreateBlob(ctx, digest, f); err != nil {
-		return "", fmt.Errorf("push %s: %w", path, err)
+	err = c.retry(ctx, func() error {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		// Its reader must not be closed: there may be another try.
+		return c.api.CreateBlob(ctx, digest, io.NopCloser(f))
+	})
+	if err != nil {
+		return "", fmt.Errorf("push %s to %s: %w", path, c.Host(), err)
 	}
 	return digest, nil
 }

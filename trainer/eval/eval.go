@@ -36,21 +36,26 @@ type Setting struct {
 	Tokens   int // num_predict
 	Parallel int
 	Reward   reward.Reward
+	// MaxDropped is the share of prompts, 0 to 1, to whose replies the reward may fail to give a number. More are an error.
+	MaxDropped float64
 	// Progress may be nil; it is called after each reply.
 	Progress func()
 }
 
-// Scores is what one policy did with a setting's prompts, in their order.
+// Scores is what one policy did with a setting's prompts, in their order. A prompt is left out if the reward failed on the
+// reply to it: see [Pair].
 type Scores struct {
-	Policy  Policy
+	Policy Policy
+	// Judged are the indices, in the setting's Prompts, of those that are not left out. Replies and Rewards are theirs.
+	Judged  []int
 	Replies []env.Reply
 	Rewards []float64
-	// Wall is the time that all replies took together.
+	// Wall is the time that all replies took together, those left out included.
 	Wall time.Duration
 }
 
 // Run answers every prompt once and scores the replies.
-func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, error) {
+func (s Setting) Run(ctx context.Context, llm env.LLM, p Policy) (*Scores, error) {
 	requests := make([]env.Request, len(s.Prompts))
 	for i, prompt := range s.Prompts {
 		options := map[string]any{"num_predict": s.Tokens}
@@ -60,7 +65,7 @@ func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, err
 		requests[i] = env.Request{Model: p.Model, Prompt: prompt, Options: options, LogProbs: true}
 	}
 	start := time.Now()
-	replies, err := env.Rollout(ctx, c, requests, s.Parallel, func(*env.Reply) {
+	replies, err := env.Rollout(ctx, llm, requests, s.Parallel, func(*env.Reply) {
 		if s.Progress != nil {
 			s.Progress()
 		}
@@ -74,11 +79,18 @@ func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, err
 			return nil, fmt.Errorf("evaluate %s: prompt %s: %w", p.Name, replies[i].Prompt.ID, env.ErrCutOff)
 		}
 	}
-	rewards, err := s.Reward.Score(ctx, Samples(replies))
+	j, err := reward.Judge(ctx, s.Reward, Samples(replies), s.MaxDropped)
 	if err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", p.Name, err)
 	}
-	return &Scores{Policy: p, Replies: replies, Rewards: rewards, Wall: wall}, nil
+	if len(j.Judged) == 0 && len(j.Failures) > 0 {
+		return nil, fmt.Errorf("evaluate %s: no reply could be judged; that to prompt %s: %w", p.Name, s.Prompts[0].ID, j.Failures[0].Err)
+	}
+	scores := &Scores{Policy: p, Judged: j.Judged, Rewards: j.Scores, Wall: wall}
+	for _, i := range j.Judged {
+		scores.Replies = append(scores.Replies, replies[i])
+	}
+	return scores, nil
 }
 
 // Samples are replies as a reward takes them.

@@ -19,27 +19,52 @@ import (
 // Payer turns replies into episodes: it says what each decision is paid.
 type Payer struct {
 	Reward reward.Reward
-	// Dense pays a reward that exists on prefixes token by token; the sum is the reward of the whole reply.
+	// Dense pays what there is of the reward on prefixes token by token and the rest at the last one; the sum is the reward of
+	// the whole reply.
 	Dense bool
 	// RejectionCost is taken off at each rejection.
 	RejectionCost float64
 	// Gamma discounts, per token, the rewards of forced tokens back to the decision before them.
 	Gamma float64
+	// MaxDropped is the share of replies, 0 to 1, that the reward may fail on. More are an error.
+	MaxDropped float64
 }
 
-// Episodes returns one episode a reply, with the reply's reward as its Return.
-func (p Payer) Episodes(ctx context.Context, replies []env.Reply) ([]rl.Episode, error) {
-	scores, err := p.Reward.Score(ctx, eval.Samples(replies))
+// Paid is what became of a batch of replies.
+type Paid struct {
+	// Replies are those that the reward judged, and Episodes theirs, one each, with the reply's reward as its Return.
+	Replies  []env.Reply
+	Episodes []rl.Episode
+	// Terms are what the rewards were added up from, with one score for each of Replies.
+	Terms []reward.Term
+	// Dropped are the replies that the reward failed on.
+	Dropped []Dropped
+}
+
+// Dropped is a reply without a reward, and why it has none.
+type Dropped struct {
+	Reply env.Reply
+	Err   error
+}
+
+// Pay asks for the reward of replies and makes episodes of those that have one.
+func (p Payer) Pay(ctx context.Context, replies []env.Reply) (Paid, error) {
+	j, err := reward.Judge(ctx, p.Reward, eval.Samples(replies), p.MaxDropped)
 	if err != nil {
-		return nil, err
+		return Paid{}, err
 	}
-	episodes := make([]rl.Episode, len(replies))
-	for i := range replies {
-		if episodes[i], err = p.episode(&replies[i], scores[i]); err != nil {
-			return nil, fmt.Errorf("reply to prompt %s: %w", replies[i].Prompt.ID, err)
+	paid := Paid{Terms: j.Terms}
+	for k, i := range j.Judged {
+		episode, err := p.episode(&replies[i], j.Scores[k])
+		if err != nil {
+			return Paid{}, fmt.Errorf("reply to prompt %s: %w", replies[i].Prompt.ID, err)
 		}
+		paid.Replies, paid.Episodes = append(paid.Replies, replies[i]), append(paid.Episodes, episode)
 	}
-	return episodes, nil
+	for _, f := range j.Failures {
+		paid.Dropped = append(paid.Dropped, Dropped{replies[f.Sample], f.Err})
+	}
+	return paid, nil
 }
 
 func (p Payer) episode(r *env.Reply, score float64) (rl.Episode, error) {
@@ -71,12 +96,13 @@ func (p Payer) episode(r *env.Reply, score float64) (rl.Episode, error) {
 // perToken spreads a reply's reward over its tokens.
 func (p Payer) perToken(r *env.Reply, score float64) ([]float64, error) {
 	pieces := Pieces(r)
-	if prefixer, ok := p.Reward.(reward.Prefixer); ok && p.Dense && len(pieces) > 0 {
-		out, err := reward.Dense(prefixer, r.Prompt.Text, pieces)
+	if part := reward.OnPrefixes(p.Reward); part != nil && p.Dense && len(pieces) > 0 {
+		out, err := reward.Dense(part, r.Prompt.Text, pieces)
 		if err != nil {
 			return nil, err
 		}
-		// Where a token's text alone is no valid UTF-8 the pieces do not quite make up the reply.
+		// The part is not all of the reward, and where a token's text alone is no valid UTF-8 the pieces do not quite make up
+		// the reply.
 		sum := 0.0
 		for _, x := range out {
 			sum += x

@@ -3,9 +3,15 @@ package learn
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"math"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -16,6 +22,7 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 )
 
 // decided is a traced decision; p is pi(accept), negative for a forced one.
@@ -63,7 +70,7 @@ func TestEpisodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.payer.Reward = firstPerson(t)
-			got, err := test.payer.Episodes(context.Background(), []env.Reply{aReply()})
+			got, err := test.payer.Pay(context.Background(), []env.Reply{aReply()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,7 +79,7 @@ func TestEpisodes(t *testing.T) {
 				{Features: []float32{0.5}, Action: sampler.Accept, LogProb: math.Log(0.5), Token: 1, Reward: test.want[1]},
 				{Features: []float32{0.75}, Action: sampler.Accept, LogProb: math.Log(0.75), Token: 3, Reward: test.want[2]},
 			}}}
-			if d := cmp.Diff(want, got, cmpopts.EquateApprox(0, 1e-12)); d != "" {
+			if d := cmp.Diff(want, got.Episodes, cmpopts.EquateApprox(0, 1e-12)); d != "" {
 				t.Errorf("−want +got\n%s", d)
 			}
 		})
@@ -84,19 +91,19 @@ func TestBrokenPiecesKeepTheReward(t *testing.T) {
 	r := env.Reply{Text: "é my", Decisions: []wire.Decision{
 		decided(0, "\uFFFD", wire.Accept, 0.5), decided(1, "\uFFFD", wire.Forced, -1), decided(2, " my", wire.Forced, -1),
 	}}
-	got, err := Payer{Reward: firstPerson(t), Dense: true, Gamma: 1}.Episodes(context.Background(), []env.Reply{r})
+	got, err := Payer{Reward: firstPerson(t), Dense: true, Gamma: 1}.Pay(context.Background(), []env.Reply{r})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if sum := got[0].Transitions[0].Reward; sum != -1 || got[0].Return != -1 {
-		t.Errorf("rewards add up to %g, return %g, want -1", sum, got[0].Return)
+	if e := got.Episodes[0]; e.Transitions[0].Reward != -1 || e.Return != -1 {
+		t.Errorf("rewards add up to %g, return %g, want -1", e.Transitions[0].Reward, e.Return)
 	}
 }
 
 func TestTraceWithoutFeaturesIsAnError(t *testing.T) {
 	r := aReply()
 	r.Decisions[1].Features = nil
-	if _, err := (Payer{Reward: firstPerson(t), Gamma: 1}).Episodes(context.Background(), []env.Reply{r}); err == nil {
+	if _, err := (Payer{Reward: firstPerson(t), Gamma: 1}).Pay(context.Background(), []env.Reply{r}); err == nil {
 		t.Error("no error")
 	}
 }
@@ -108,8 +115,147 @@ func (failing) Score(context.Context, []reward.Sample) ([]float64, error) { retu
 var errFailing = errors.New("out of order")
 
 func TestFailingRewardIsAnError(t *testing.T) {
-	if _, err := (Payer{Reward: failing{}}).Episodes(context.Background(), []env.Reply{aReply()}); !errors.Is(err, errFailing) {
+	if _, err := (Payer{Reward: failing{}, MaxDropped: 1}).Pay(context.Background(), []env.Reply{aReply()}); !errors.Is(err, errFailing) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// picky is a reward server that gives 10 for a reply, and null for one that says "x".
+func picky(t *testing.T) reward.Spec {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Query []string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		rewards := make([]*float64, len(in.Query))
+		for i, q := range in.Query {
+			if !strings.Contains(q, "x") {
+				rewards[i] = new(10.0)
+			}
+		}
+		json.NewEncoder(w).Encode(map[string]any{"rewards": rewards})
+	}))
+	t.Cleanup(s.Close)
+	return reward.Spec{Type: reward.TypeHTTP, URL: s.URL}
+}
+
+// mixed has a part that exists on prefixes and one that does not.
+func mixed(t *testing.T) reward.Reward {
+	t.Helper()
+	r, err := reward.New(reward.Spec{Type: reward.TypeSum, Terms: []reward.Spec{
+		{Name: "person", Type: reward.TypeRegexp, Pattern: reward.FirstPerson, PerMatch: -1, Weight: new(2.0)}, picky(t),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func namedReply(id, text string) env.Reply {
+	r := aReply()
+	r.Prompt.ID, r.Prompt.Text = id, "to "+id
+	if text != "" {
+		r.Text = text
+	}
+	return r
+}
+
+// What there is on prefixes is paid where it arises, and the rest with the last token.
+func TestDensePart(t *testing.T) {
+	got, err := Payer{Reward: mixed(t), Dense: true, Gamma: 1}.Pay(context.Background(), []env.Reply{aReply()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rewards []float64
+	for _, tr := range got.Episodes[0].Transitions {
+		rewards = append(rewards, tr.Reward)
+	}
+	// −2 of "I" are nobody's, −2 of "my" are the second decision's, and 10 come with the end.
+	if d := cmp.Diff([]float64{0, -2, 10}, rewards); d != "" || got.Episodes[0].Return != 6 {
+		t.Errorf("return %v, −want +got\n%s", got.Episodes[0].Return, d)
+	}
+}
+
+// A reply that the reward fails on is no episode, and never one of reward 0.
+func TestDropped(t *testing.T) {
+	replies := []env.Reply{namedReply("a", ""), namedReply("b", "x"), namedReply("c", "Yes, mine"), namedReply("d", "")}
+	payer := Payer{Reward: mixed(t), Gamma: 1, MaxDropped: 0.25}
+	got, err := payer.Pay(context.Background(), replies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	var returns []float64
+	for i, r := range got.Replies {
+		ids, returns = append(ids, r.Prompt.ID), append(returns, got.Episodes[i].Return)
+	}
+	if d := cmp.Diff([]string{"a", "c", "d"}, ids); d != "" {
+		t.Errorf("−want +got\n%s", d)
+	}
+	if d := cmp.Diff([]float64{6, 8, 6}, returns); d != "" {
+		t.Errorf("−want +got\n%s", d)
+	}
+	if d := cmp.Diff([]reward.Term{{Name: "person", Scores: []float64{-2, -1, -2}}, {Name: "http", Scores: []float64{10, 10, 10}}}, got.Terms); d != "" {
+		t.Errorf("−want +got\n%s", d)
+	}
+	if len(got.Dropped) != 1 || got.Dropped[0].Reply.Prompt.ID != "b" || !strings.HasPrefix(got.Dropped[0].Err.Error(), "terms[1]: ") {
+		t.Errorf("dropped: %+v", got.Dropped)
+	}
+
+	payer.MaxDropped = 0.2
+	if _, err := payer.Pay(context.Background(), replies); err == nil || !strings.Contains(err.Error(), `1 of 4 replies could not be judged, more than reward_max_dropped 0.2 allows; the first is to "to b": terms[1]: `) {
+		t.Errorf("one too many: %v", err)
+	}
+	payer.MaxDropped = 1
+	if got, err := payer.Pay(context.Background(), replies[1:2]); err != nil || len(got.Episodes) != 0 || len(got.Dropped) != 1 {
+		t.Errorf("all dropped: %+v, %v", got, err)
+	}
+}
+
+// The metrics of rewards have TRL's names and formulas, the files say what was dropped and why.
+func TestRewardMetricsAndFiles(t *testing.T) {
+	paid, err := Payer{Reward: mixed(t), Gamma: 1, MaxDropped: 1}.Pay(context.Background(),
+		[]env.Reply{namedReply("a", ""), namedReply("b", "x"), namedReply("c", "Yes, mine")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := map[string]float64{}
+	rolloutMetrics(m, paid, time.Second, time.Second)
+	for name, want := range map[string]float64{
+		"reward": 7, "reward_std": math.Sqrt2, "charts/episodic_return": 7,
+		"rewards/person/mean": -1.5, "rewards/person/std": math.Sqrt(.5), "rewards/http/mean": 10, "rewards/http/std": 0,
+	} {
+		if got, ok := m[name]; !ok || math.Abs(got-want) > 1e-12 {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+
+	folder, err := run.Open(filepath.Join(t.TempDir(), "run"), []byte("name: x\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer folder.Close()
+	l := Loop{Folder: folder, state: State{Episodes: 64}}
+	if err := l.sample(paid); err != nil {
+		t.Fatal(err)
+	}
+	samples, err := run.ReadJSON[sampleRecord](folder.Path(SamplesFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]sampleRecord{
+		{Episodes: 64, Prompt: "to a", Reply: "I am my end", Reward: 6, Rewards: map[string]float64{"person": -2, "http": 10}},
+		{Episodes: 64, Prompt: "to c", Reply: "Yes, mine", Reward: 8, Rewards: map[string]float64{"person": -1, "http": 10}},
+	}, samples); d != "" {
+		t.Errorf("−want +got\n%s", d)
+	}
+	dropped, err := run.ReadJSON[droppedRecord](folder.Path(DroppedFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]droppedRecord{{Episodes: 64, ID: "b", Prompt: "to b", Reply: "x", Error: "terms[1]: the server gave null for it"}}, dropped); d != "" {
+		t.Errorf("−want +got\n%s", d)
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 // The files of a run folder that the loop writes.
 const (
 	SamplesFile    = "samples.jsonl"
+	DroppedFile    = "dropped.jsonl"
 	LastCheckpoint = "last.ckpt"
 	BestCheckpoint = "best.ckpt"
 )
@@ -51,6 +52,8 @@ type State struct {
 	Best      Validation
 	Greedy    Validation
 	Started   bool // Greedy is known and the features have been observed
+	// Records is how much of the recorded files was written by then.
+	Records run.Mark
 }
 
 // Validation is how a policy did on the validation prompts.
@@ -64,20 +67,22 @@ type Validation struct {
 // Loop trains one proxy.
 type Loop struct {
 	Config     config.Config
-	Client     *env.Client
+	Client     env.LLM
 	Base       proxy.Base
 	Reward     reward.Reward
 	Train      []prompts.Prompt
 	Validation []prompts.Prompt
 	Folder     *run.Folder
 	Reporter   Reporter
+	// Resume says where to begin: [ResumeAuto] (or ""), [ResumeNever] or the path of a checkpoint.
+	Resume string
 
 	agent  *ppo.Agent
 	state  State
 	pushed string // digest of the proxy that the server runs
 }
 
-// Run trains until the configured number of episodes, from the last checkpoint if the folder has one. When ctx is
+// Run trains until the configured number of episodes, from the checkpoint that Resume says. When ctx is
 // cancelled it saves and returns ctx's error.
 func (l *Loop) Run(ctx context.Context) (State, error) {
 	if err := l.restore(); err != nil {
@@ -134,19 +139,14 @@ func (l *Loop) validationDue() bool {
 	return now > last && (now >= l.Config.Episodes || every > 0 && now/every != last/every)
 }
 
-// restore makes the agent, new or from the folder's last checkpoint.
+// restore makes the agent, new or from a checkpoint.
 func (l *Loop) restore() error {
 	inputLength := l.proxyConfig().InputLength()
 	var err error
 	if l.agent, err = ppo.New(inputLength, l.Config.PPO); err != nil {
 		return err
 	}
-	err = l.Folder.LoadCheckpoint(LastCheckpoint, &l.state)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		l.state = State{Base: l.Base}
-		return nil
-	case err != nil:
+	if found, err := l.resume(); err != nil || !found {
 		return err
 	}
 	return l.agent.Restore(l.state.Agent)
@@ -155,6 +155,9 @@ func (l *Loop) restore() error {
 func (l *Loop) save(name string) error {
 	var err error
 	if l.state.Agent, err = l.agent.State(); err != nil {
+		return err
+	}
+	if l.state.Records, err = l.Folder.Mark(run.MetricsFile, SamplesFile); err != nil {
 		return err
 	}
 	return l.Folder.SaveCheckpoint(name, l.state)
@@ -234,7 +237,8 @@ func (l *Loop) observeGreedy(ctx context.Context) error {
 func (l *Loop) answer(ctx context.Context, phase string, options map[string]any) (*eval.Scores, error) {
 	l.Reporter.Phase(phase, len(l.Validation))
 	setting := eval.Setting{
-		Prompts: l.Validation, Tokens: l.Config.Tokens, Parallel: l.Config.Ollama.Parallel, Reward: l.Reward,
+		Prompts: l.Validation, Tokens: l.Config.Tokens, Parallel: l.Config.Ollama.Parallel,
+		Reward: l.Reward, MaxDropped: l.Config.RewardMaxDropped,
 		Progress: func() { l.Reporter.Reply(nil) },
 	}
 	return setting.Run(ctx, l.Client, eval.Policy{Name: phase, Model: l.Config.Model, Options: options})
@@ -257,14 +261,17 @@ func (l *Loop) batch(ctx context.Context) error {
 			whole = append(whole, r)
 		}
 	}
-	payer := Payer{Reward: l.Reward, Dense: l.Config.Dense, RejectionCost: l.Config.RejectionCost, Gamma: l.Config.PPO.Gamma}
-	episodes, err := payer.Episodes(ctx, whole)
+	payer := Payer{
+		Reward: l.Reward, MaxDropped: l.Config.RewardMaxDropped,
+		Dense: l.Config.Dense, RejectionCost: l.Config.RejectionCost, Gamma: l.Config.PPO.Gamma,
+	}
+	paid, err := payer.Pay(ctx, whole)
 	if err != nil {
 		return err
 	}
 	start = time.Now()
-	metrics := map[string]float64{"proxy/episodes_dropped": float64(len(replies) - len(whole))}
-	update, err := l.agent.Update(episodes)
+	metrics := map[string]float64{"proxy/episodes_dropped": float64(len(replies) - len(paid.Replies))}
+	update, err := l.agent.Update(paid.Episodes)
 	switch {
 	case errors.Is(err, rl.ErrNoDecisions):
 		metrics["proxy/batches_without_decisions"] = 1
@@ -274,12 +281,13 @@ func (l *Loop) batch(ctx context.Context) error {
 		maps.Copy(metrics, update.Map())
 	}
 	l.state.Episodes += len(replies)
-	rolloutMetrics(metrics, whole, episodes, rolled, time.Since(start))
+	rolloutMetrics(metrics, paid, rolled, time.Since(start))
+	objectiveMetrics(metrics, paid.Replies, paid.Episodes, l.Config.RejectionCost)
 	if err := l.Folder.AppendMetrics(int64(l.state.Episodes), time.Now(), metrics); err != nil {
 		return err
 	}
 	l.Reporter.Batch(l.state.Episodes, metrics)
-	return l.sample(whole, episodes)
+	return l.sample(paid)
 }
 
 // requests are the next batch's. A prompt comes round when all others have had their turn; each episode explores with a seed of

@@ -3,20 +3,20 @@ package learn
 import (
 	"time"
 
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
 
-// rolloutMetrics adds what a batch of replies says. Names are CleanRL's (charts), TRL's (objective) and ours (proxy).
-func rolloutMetrics(m map[string]float64, replies []env.Reply, episodes []rl.Episode, rollout, update time.Duration) {
+// rolloutMetrics adds what a batch of replies says. Names are CleanRL's (charts), TRL's (objective, reward, rewards) and ours
+// (proxy).
+func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Duration) {
+	replies := paid.Replies
 	if len(replies) == 0 {
 		return
 	}
 	var tokens, proposed, rejected, forced, forwards int
-	returns := make([]float64, len(episodes))
+	returns := make([]float64, len(replies))
 	for i := range replies {
-		returns[i] = episodes[i].Return
+		returns[i] = paid.Episodes[i].Return
 		tokens += replies[i].Tokens
 		if p := replies[i].Proxy; p != nil {
 			proposed += p.Proposed
@@ -29,7 +29,11 @@ func rolloutMetrics(m map[string]float64, replies []env.Reply, episodes []rl.Epi
 	m["charts/episodic_return"] = stats.Mean(returns)
 	m["charts/episodic_length"] = float64(tokens) / float64(len(replies))
 	m["charts/SPS"] = float64(tokens) / (rollout + update).Seconds()
-	m["objective/scores"] = stats.Mean(returns)
+	// TRL takes the deviation within the group of a prompt's replies; here it is the batch's.
+	m["reward"], m["reward_std"] = stats.Mean(returns), deviation(returns)
+	for _, t := range paid.Terms {
+		m["rewards/"+t.Name+"/mean"], m["rewards/"+t.Name+"/std"] = stats.Mean(t.Scores), deviation(t.Scores)
+	}
 	m["proxy/rejections_per_token"] = perToken(rejected)
 	m["proxy/forced_per_token"] = perToken(forced)
 	m["proxy/forwards_per_token"] = perToken(forwards)
@@ -41,22 +45,54 @@ func rolloutMetrics(m map[string]float64, replies []env.Reply, episodes []rl.Epi
 	}
 }
 
+// deviation is 0 of one number: a metric must be a number.
+func deviation(xs []float64) float64 {
+	if len(xs) < 2 {
+		return 0
+	}
+	return stats.Deviation(xs)
+}
+
 // sampleRecord is a line of the samples file.
 type sampleRecord struct {
 	Episodes int     `json:"episodes"`
 	Prompt   string  `json:"prompt"`
 	Reply    string  `json:"reply"`
 	Reward   float64 `json:"reward"`
-	Rejected int     `json:"rejected"`
-	Tokens   int     `json:"tokens"`
+	// Rewards are the reward's terms, before their weights.
+	Rewards  map[string]float64 `json:"rewards"`
+	Rejected int                `json:"rejected"`
+	Tokens   int                `json:"tokens"`
 }
 
-// sample keeps the first few replies of a batch for whoever wants to read what is being rewarded.
-func (l *Loop) sample(replies []env.Reply, episodes []rl.Episode) error {
+// droppedRecord is a line of the file of replies that the reward failed on.
+type droppedRecord struct {
+	Episodes int    `json:"episodes"`
+	ID       string `json:"id"`
+	Prompt   string `json:"prompt"`
+	Reply    string `json:"reply"`
+	Error    string `json:"error"`
+}
+
+// sample keeps the first few replies of a batch for whoever wants to read what is being rewarded, and all that were dropped for
+// want of a reward, with the reason.
+func (l *Loop) sample(paid Paid) error {
+	for _, d := range paid.Dropped {
+		record := droppedRecord{Episodes: l.state.Episodes, ID: d.Reply.Prompt.ID, Prompt: d.Reply.Prompt.Text, Reply: d.Reply.Text, Error: d.Err.Error()}
+		if err := l.Folder.AppendJSON(DroppedFile, record); err != nil {
+			return err
+		}
+	}
 	const kept = 4
-	for i := range replies[:min(kept, len(replies))] {
-		r := &replies[i]
-		record := sampleRecord{Episodes: l.state.Episodes, Prompt: r.Prompt.Text, Reply: r.Text, Reward: episodes[i].Return, Tokens: r.Tokens}
+	for i := range paid.Replies[:min(kept, len(paid.Replies))] {
+		r := &paid.Replies[i]
+		record := sampleRecord{
+			Episodes: l.state.Episodes, Prompt: r.Prompt.Text, Reply: r.Text,
+			Reward: paid.Episodes[i].Return, Rewards: make(map[string]float64), Tokens: r.Tokens,
+		}
+		for _, t := range paid.Terms {
+			record.Rewards[t.Name] = t.Scores[i]
+		}
 		if r.Proxy != nil {
 			record.Rejected = r.Proxy.Rejected
 		}

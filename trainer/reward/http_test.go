@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // remoteSpec retries at once.
@@ -134,7 +135,6 @@ func TestHTTPBadAnswers(t *testing.T) {
 	for name, tc := range map[string]struct{ body, want string }{
 		"too few":       {`{"rewards":[1]}`, "1 rewards for 2 samples"},
 		"too many":      {`{"rewards":[1,2,3]}`, "3 rewards for 2 samples"},
-		"null":          {`{"rewards":[1,null]}`, "reward 2 of 2 is null"},
 		"no list":       {`{"rewards":null}`, "0 rewards for 2 samples"},
 		"NaN as string": {`{"rewards":[1,"NaN"]}`, "not a flat list of numbers"},
 		"NaN":           {`{"rewards":[1,NaN]}`, "JSON has no NaN"},
@@ -158,6 +158,37 @@ func TestHTTPBadAnswers(t *testing.T) {
 				t.Errorf("%d requests", requests.Load())
 			}
 		})
+	}
+}
+
+// A reply that the server gives null for fails alone.
+func TestHTTPNullIsAFailure(t *testing.T) {
+	url, _ := serve(t, func(_ int64, w http.ResponseWriter, _ *http.Request) { io.WriteString(w, `{"rewards":[1,null,-3]}`) })
+	out, err := build(t, remoteSpec(url)).Score(t.Context(), make([]Sample, 3))
+	some, ok := errors.AsType[*PartialError](err)
+	if out != nil || !ok {
+		t.Fatalf("%v, %v", out, err)
+	}
+	want := PartialError{Failures: []Failure{{1, errUnjudged}}, Scores: []float64{1, -3}}
+	if diff := cmp.Diff(want, *some, cmpopts.EquateErrors()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// A server that says when to come back is asked then and not before.
+func TestHTTPRetryAfter(t *testing.T) {
+	url, requests := serve(t, func(i int64, w http.ResponseWriter, _ *http.Request) {
+		if i == 1 {
+			w.Header().Set("Retry-After", "0")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, `{"rewards":[1]}`)
+	})
+	s := remoteSpec(url)
+	s.RetryWait = time.Hour // but the server says at once
+	if out, err := build(t, s).Score(t.Context(), []Sample{{}}); err != nil || out[0] != 1 || requests.Load() != 2 {
+		t.Errorf("%v, %v after %d requests", out, err, requests.Load())
 	}
 }
 
@@ -244,7 +275,7 @@ func TestHTTPRefusedConnection(t *testing.T) {
 	if out != nil || err == nil {
 		t.Fatalf("%v, %v", out, err)
 	}
-	for _, part := range []string{address + "/get_reward", "connection refused", "try 2 of 2", "is the reward server running"} {
+	for _, part := range []string{address + "/get_reward", "connection refused", "try 2 of 2", "is the server running"} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("error %q lacks %q", err, part)
 		}
@@ -274,7 +305,7 @@ func TestHTTPWithoutRequest(t *testing.T) {
 	if out, err := r.Score(t.Context(), nil); err != nil || len(out) != 0 {
 		t.Errorf("no samples: %v, %v", out, err)
 	}
-	if out, err := r.Score(t.Context(), []Sample{{}, {Label: json.RawMessage("{")}}); out != nil || err == nil || !strings.Contains(err.Error(), "label of sample 2 of 2") {
+	if out, err := r.Score(t.Context(), []Sample{{}, {Label: json.RawMessage("{")}}); out != nil || err == nil || !strings.Contains(err.Error(), "sample 2 of 2: its label is not JSON") {
 		t.Errorf("bad label: %v, %v", out, err)
 	}
 	if requests.Load() != 0 {
@@ -296,12 +327,12 @@ func FuzzDecodeRewards(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte, n int) {
 		n = min(max(n, 0), 1000)
-		out, err := decodeRewards(data, n)
+		out, failures, err := decodeRewards(data, n)
 		if err != nil {
 			return
 		}
-		if len(out) != n {
-			t.Fatalf("%d rewards, want %d", len(out), n)
+		if len(out) != n || len(failures) != n {
+			t.Fatalf("%d rewards and %d failures, want %d", len(out), len(failures), n)
 		}
 		for _, x := range out {
 			if math.IsNaN(x) || math.IsInf(x, 0) {
@@ -309,7 +340,7 @@ func FuzzDecodeRewards(f *testing.F) {
 			}
 		}
 		// What was accepted reads the same after being written again.
-		again, err := decodeRewards(fmt.Appendf(nil, `{"rewards":%s}`, must(json.Marshal(out))), n)
+		again, _, err := decodeRewards(fmt.Appendf(nil, `{"rewards":%s}`, must(json.Marshal(out))), n)
 		if diff := cmp.Diff(out, again); diff != "" || err != nil {
 			t.Fatalf("%v\n%s", err, diff)
 		}

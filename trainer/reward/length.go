@@ -14,6 +14,7 @@ const (
 	UnitWords            = "words"              // runs between white space that hold a letter or a digit
 	UnitCharacters       = "characters"         // Unicode code points
 	UnitWordsPerSentence = "words_per_sentence" // words divided by sentences, as Unicode (UAX #29) divides them
+	UnitWordLength       = "word_length"        // letters and digits divided by words
 )
 
 // measures says how each unit is counted.
@@ -21,6 +22,7 @@ var measures = map[string]textReward{
 	UnitWords:            func(text string) float64 { return float64(words(text)) },
 	UnitCharacters:       func(text string) float64 { return float64(utf8.RuneCountInString(text)) },
 	UnitWordsPerSentence: wordsPerSentence,
+	UnitWordLength:       wordLength,
 }
 
 // length returns the measure itself if target is 0, and else how far it is from
@@ -59,4 +61,19 @@ func wordsPerSentence(text string) float64 {
 		return 0
 	}
 	return float64(total) / float64(sentences)
+}
+
+// wordLength is 0 for a text without words.
+func wordLength(text string) float64 {
+	n := words(text)
+	if n == 0 {
+		return 0
+	}
+	letters := 0
+	for _, r := range text {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			letters++
+		}
+	}
+	return float64(letters) / float64(n)
 }

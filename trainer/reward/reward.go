@@ -15,12 +15,30 @@ type Sample struct {
 	Label  json.RawMessage // what the data set says of the prompt, as JSON; nil if nothing
 }
 
+// query is the prompt with the reply, as OpenRLHF's contract calls it.
+func (s Sample) query() string { return s.Prompt + s.Reply }
+
+// label returns Label for use in JSON: null if there is none, and an error if
+// it is not JSON.
+func (s Sample) label() (json.RawMessage, error) {
+	if len(s.Label) > 0 && !json.Valid(s.Label) {
+		return nil, fmt.Errorf("its label is not JSON: %.80q", s.Label)
+	}
+	if len(s.Label) == 0 {
+		return nil, nil // which is written as null
+	}
+	return s.Label, nil
+}
+
 // Reward judges replies.
 //
 // Score returns one finite number per sample, in the order of samples, or an
-// error and no numbers. An empty slice of samples gives an empty slice.
-// Implementations may be called from several goroutines at once and do not keep
-// or change samples.
+// error and no numbers. The error is a *PartialError where some of the samples
+// were judged. An empty slice of samples gives an empty slice. Implementations
+// may be called from several goroutines at once and do not keep or change
+// samples.
+//
+// A Reward that holds something open is an io.Closer as well.
 type Reward interface {
 	Score(ctx context.Context, samples []Sample) ([]float64, error)
 }
@@ -58,6 +76,28 @@ func Dense(r Prefixer, prompt string, pieces []string) ([]float64, error) {
 		out[i] -= out[i-1]
 	}
 	return out, nil
+}
+
+// OnPrefixes returns the part of r that exists on prefixes of a reply: r itself
+// if it is a Prefixer, of a sum those terms that have such a part, and nil if
+// nothing has. What a reply's score is more than the part's has no better place
+// than the reply's last token.
+func OnPrefixes(r Reward) Prefixer {
+	if p, ok := r.(Prefixer); ok {
+		return p
+	}
+	terms, _ := r.(sum)
+	var part []term
+	for _, t := range terms {
+		if p := OnPrefixes(t.reward); p != nil {
+			t.reward = p
+			part = append(part, t)
+		}
+	}
+	if part == nil {
+		return nil
+	}
+	return prefixSum{part}
 }
 
 // textReward is a reward that looks at the text of the reply alone. The

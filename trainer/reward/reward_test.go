@@ -106,12 +106,16 @@ func TestDenseAtBorders(t *testing.T) {
 // it were the whole.
 func TestDenseSumsToScore(t *testing.T) {
 	specs := map[string]Spec{
-		"vader":  {Type: TypeVADER, Weight: new(-2.5)},
-		"regexp": firstPerson(),
-		"length": {Type: TypeLength, Unit: UnitWordsPerSentence, Target: 7},
+		"vader":      {Type: TypeVADER, Weight: new(-2.5)},
+		"regexp":     firstPerson(),
+		"length":     {Type: TypeLength, Unit: UnitWordsPerSentence, Target: 7},
+		"distinct":   {Type: TypeDistinct},
+		"repetition": {Type: TypeRepetition, Weight: new(3.0)},
+		"lexicon":    {Type: TypeLexicon, Words: map[string]float64{"not bad": 1, "bad": -1, "i'm": .3}, Unlisted: -.01},
 		"sum": {Type: TypeSum, Weight: new(.3), Terms: []Spec{
 			{Type: TypeVADER}, firstPerson(), {Type: TypeLength, Weight: new(-.01)},
-			{Type: TypeSum, Terms: []Spec{{Type: TypeLength, Unit: UnitCharacters, Target: 80, Weight: new(2.0)}}},
+			{Type: TypeSum, Terms: []Spec{{Type: TypeLength, Unit: UnitCharacters, Target: 80, Weight: new(2.0)}, {Type: TypeDistinct, N: 1}}},
+			{Type: TypeLength, Unit: UnitWordLength}, {Type: TypeRepetition},
 		}},
 	}
 	vocabulary := []string{" I", "'m", "’ll", " good", " bad", " not", " but", "!", "?", ".", "\n\n", " ", " my", "self", "", "\xf0\x9f", "\x98\x81",
@@ -179,7 +183,7 @@ func TestSum(t *testing.T) {
 		t.Errorf("overflow: %v, %v", out, err)
 	}
 	cause := errors.New("cause")
-	failing := newSum([]term{{"terms[0]", 0, fake{score: func([]Sample) ([]float64, error) { return nil, cause }}}})
+	failing := newSum([]term{{"terms[0]", "fake", 0, fake{score: func([]Sample) ([]float64, error) { return nil, cause }}}})
 	if out, err := failing.Score(t.Context(), []Sample{{}}); !errors.Is(err, cause) || out != nil || !strings.HasPrefix(err.Error(), "terms[0]: ") {
 		t.Errorf("failing term: %v, %v", out, err)
 	}
@@ -196,12 +200,41 @@ func TestPrefixer(t *testing.T) {
 		{Spec{Type: TypeLength}, true},
 		{firstPerson(), true},
 		{remote, false},
+		{Spec{Type: TypeDistinct}, true},
+		{Spec{Type: TypeRepetition}, true},
+		{Spec{Type: TypeLexicon, Words: map[string]float64{"a": 1}}, true},
+		{Spec{Type: TypeOllama, Model: "m", Rubric: "r"}, false},
+		{Spec{Type: TypeCommand, Command: []string{"true"}}, false},
 		{Spec{Type: TypeSum, Terms: []Spec{{Type: TypeVADER}, {Type: TypeSum, Terms: []Spec{firstPerson()}}}}, true},
 		{Spec{Type: TypeSum, Terms: []Spec{{Type: TypeVADER}, {Type: TypeSum, Terms: []Spec{remote}}}}, false},
 	} {
-		if _, got := build(t, tc.spec).(Prefixer); got != tc.want {
+		r := build(t, tc.spec)
+		if _, got := r.(Prefixer); got != tc.want {
 			t.Errorf("%+v: Prefixer is %v", tc.spec, got)
 		}
+		if part := OnPrefixes(r); (part != nil) != tc.spec.HasPrefixes() {
+			t.Errorf("%+v: HasPrefixes is %v, the part on prefixes %v", tc.spec, tc.spec.HasPrefixes(), part)
+		}
+	}
+}
+
+// The part of a sum that exists on prefixes is that of its terms, at any depth.
+func TestOnPrefixes(t *testing.T) {
+	remote := Spec{Type: TypeHTTP, URL: "http://127.0.0.1:1/"}
+	r := build(t, Spec{Type: TypeSum, Weight: new(2.0), Terms: []Spec{
+		{Type: TypeLength, Weight: new(.5)}, remote,
+		{Type: TypeSum, Weight: new(10.0), Terms: []Spec{remote, firstPerson()}},
+		{Type: TypeSum, Terms: []Spec{remote}},
+	}})
+	got, err := Dense(OnPrefixes(r), "", []string{"So", " I", " am"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]float64{1, -19, 1}, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if part := OnPrefixes(build(t, remote)); part != nil {
+		t.Errorf("the part of http on prefixes is %v", part)
 	}
 }
 
@@ -226,6 +259,10 @@ func TestLength(t *testing.T) {
 		{UnitWordsPerSentence, 0, "It cost 3.50 in all, they said. Why? No one knows", 11.0 / 3},
 		{UnitWordsPerSentence, 0, "- one two\n- three four\n", 2},
 		{UnitWordsPerSentence, 2, "One two three. Four", 0},
+		{UnitWordLength, 0, "", 0},
+		{UnitWordLength, 0, " ... !", 0},
+		{UnitWordLength, 0, "It's 12 (größe)! —", 10.0 / 3},
+		{UnitWordLength, 5, "abcdefgh ij", 0},
 	} {
 		if got := scoreOf(t, build(t, Spec{Type: TypeLength, Unit: tc.unit, Target: tc.target}), tc.reply); math.Abs(got-tc.want) > 1e-12 {
 			t.Errorf("%+v: %v", tc, got)
@@ -296,7 +333,6 @@ func TestVADER(t *testing.T) {
 }
 
 // Where vaderSentiment 3.3.2 departs from its own comments, the reward does not.
-// The wanted values are those of vaderSentiment with the two places mended.
 // The wanted values are those of vaderSentiment with the two places mended.
 func TestVADERDepartures(t *testing.T) {
 	r := build(t, Spec{Type: TypeVADER})

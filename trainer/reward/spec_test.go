@@ -19,16 +19,16 @@ func TestValidate(t *testing.T) {
 		{Spec{Type: "vader"}, ""},
 		{Spec{Type: "vader", Weight: new(0.0)}, ""},
 		{Spec{Type: "http", URL: "https://example.org/get_reward", Retries: -1}, ""},
-		{Spec{}, `reward: type: unknown type ""; the types are http, length, regexp, sum, vader`},
+		{Spec{}, `reward: type: unknown type ""; the types are command, distinct, http, length, lexicon, ollama, regexp, repetition, sum, vader`},
 		{Spec{Type: "vaders"}, "reward: type: unknown"},
-		{Spec{Type: "vader", Pattern: "a"}, `reward: pattern: type "vader" has no such field`},
+		{Spec{Type: "vader", Pattern: "a"}, `reward: pattern: type "vader" has no such field; remove it, or take a type that has it: regexp`},
 		{Spec{Type: "vader", Weight: new(math.NaN())}, "reward: weight"},
 		{Spec{Type: "regexp", PerMatch: -1}, "reward: pattern: empty"},
 		{Spec{Type: "regexp", Pattern: "(", PerMatch: -1}, "reward: pattern: error parsing"},
 		{Spec{Type: "regexp", Pattern: "a)(b", IgnoreCase: true, PerMatch: -1}, "reward: pattern: error parsing"},
 		{Spec{Type: "regexp", Pattern: "a"}, "reward: per_match"},
 		{Spec{Type: "regexp", Pattern: "a", PerMatch: math.Inf(1)}, "reward: per_match"},
-		{Spec{Type: "length", Unit: "tokens"}, `reward: unit: unknown unit "tokens"; the units are characters, words, words_per_sentence`},
+		{Spec{Type: "length", Unit: "tokens"}, `reward: unit: unknown unit "tokens"; the units are characters, word_length, words, words_per_sentence`},
 		{Spec{Type: "length", Target: -1}, "reward: target"},
 		{Spec{Type: "length", PerMatch: 1}, "reward: per_match: type"},
 		{Spec{Type: "length", Timeout: 1}, "reward: timeout: type"},
@@ -40,6 +40,34 @@ func TestValidate(t *testing.T) {
 		{Spec{Type: "http", URL: "http://a", Retries: -2}, "reward: retries"},
 		{Spec{Type: "http", URL: "http://a", RetryWait: -1}, "reward: retry_wait"},
 		{Spec{Type: "http", URL: "http://a", Target: 1}, "reward: target: type"},
+		{Spec{Type: "vader", Name: "a"}, `reward: name: "a": only terms`},
+		{Spec{Type: "distinct"}, ""},
+		{Spec{Type: "distinct", N: 3}, ""},
+		{Spec{Type: "distinct", N: -1}, "reward: n: -1; want 1"},
+		{Spec{Type: "repetition", N: 1}, `reward: n: type "repetition" has no such field`},
+		{Spec{Type: "lexicon", Words: map[string]float64{"good": 1}}, ""},
+		{Spec{Type: "lexicon"}, "reward: words: empty"},
+		{Spec{Type: "lexicon", Words: map[string]float64{"a": 1}, WordsFile: "b"}, "reward: words_file: there are words as well"},
+		{Spec{Type: "lexicon", Words: map[string]float64{"a. b": 1}}, `reward: words: "a. b" is not a word`},
+		{Spec{Type: "lexicon", Words: map[string]float64{":)": 1}}, `reward: words: ":)" is not a word`},
+		{Spec{Type: "lexicon", Words: map[string]float64{"A": 1, "a": 1}}, `reward: words: "A" and "a" are the same`},
+		{Spec{Type: "lexicon", Words: map[string]float64{"a": math.NaN()}}, `reward: words: "a": NaN`},
+		{Spec{Type: "lexicon", Words: map[string]float64{"a": 1}, Unlisted: math.Inf(1)}, "reward: unlisted: +Inf"},
+		{Spec{Type: "ollama", Model: "m", Rubric: "r"}, ""},
+		{Spec{Type: "ollama", Rubric: "r"}, "reward: model: empty"},
+		{Spec{Type: "ollama", Model: "m", Rubric: " "}, "reward: rubric: empty"},
+		{Spec{Type: "ollama", Model: "m", Rubric: "r", URL: "gpu:11434"}, `reward: url: "gpu:11434"; want one like http://127.0.0.1:11434`},
+		{Spec{Type: "ollama", Model: "m", Rubric: "r", Scale: 1}, "reward: scale: 1; want 2 to 100"},
+		{Spec{Type: "ollama", Model: "m", Rubric: "r", Scale: 101}, "reward: scale: 101"},
+		{Spec{Type: "ollama", Model: "m", Rubric: "r", Parallel: -1}, "reward: parallel: -1"},
+		{Spec{Type: "ollama", Model: "m", Rubric: "r", Retries: -2}, "reward: retries: -2"},
+		{Spec{Type: "command", Command: []string{"x", ""}}, ""},
+		{Spec{Type: "command"}, "reward: command: empty"},
+		{Spec{Type: "command", Command: []string{""}}, "reward: command: empty"},
+		{Spec{Type: "command", Command: []string{"x"}, Timeout: -1}, "reward: timeout: -1ns"},
+		{Spec{Type: "sum", Terms: []Spec{{Type: "vader", Name: "a/b"}}}, `reward: terms[0]: name: "a/b"; want`},
+		{Spec{Type: "sum", Terms: []Spec{{Type: "vader"}, {Type: "vader", Name: "vader"}}}, ""},
+		{Spec{Type: "sum", Terms: []Spec{{Type: "vader", Name: "a"}, {Type: "vader"}, {Type: "vader", Name: "a"}}}, `reward: terms[2]: name: "a" is the name of terms[0]`},
 		{Spec{Type: "sum"}, "reward: terms: empty"},
 		{Spec{Type: "vader", Terms: []Spec{{Type: "vader"}}}, "reward: terms: type"},
 		{Spec{Type: "sum", Terms: []Spec{{Type: "vader"}, {Type: "sum", Terms: []Spec{{Type: "regexp"}}}}}, "reward: terms[1]: terms[0]: pattern: empty"},
@@ -58,9 +86,10 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// Every field but type and weight belongs to a type, and Spec.set sees it.
+// Every field but type, name and weight belongs to a type, and Spec.set sees it.
 func TestFieldsBelongToTypes(t *testing.T) {
 	full := Spec{Terms: []Spec{{}}, Pattern: "a", IgnoreCase: true, PerMatch: 1, Unit: "a", Target: 1, URL: "a",
+		N: 1, Words: map[string]float64{"a": 1}, WordsFile: "a", Unlisted: 1, Model: "a", Rubric: "a", Scale: 1, Parallel: 1, Command: []string{"a"},
 		Timeout: 1, Retries: 1, RetryWait: 1, Headers: map[string]string{"a": "b"}}
 	var tags map[string]any
 	if err := mapstructure.Decode(full, &tags); err != nil {
@@ -72,6 +101,7 @@ func TestFieldsBelongToTypes(t *testing.T) {
 	}
 	delete(want, "type")
 	delete(want, "weight")
+	delete(want, "name")
 	got := map[string]bool{}
 	for _, name := range full.set() {
 		got[name] = true
