@@ -149,8 +149,14 @@ func TestConfigsOfTheRepository(t *testing.T) {
 		{Name: "sentences", Type: reward.TypeLength, Unit: reward.UnitWordsPerSentence, Weight: new(-.02)},
 		{Name: "word_length", Type: reward.TypeLength, Unit: reward.UnitWordLength, Weight: new(0.0)},
 	}}
-	for _, want := range []Config{direct, cheerful, brief, plain} {
-		want.Prompts.HoldOut = 192
+	for _, c := range []*Config{&direct, &cheerful, &brief, &plain} {
+		c.Prompts.HoldOut = 192
+	}
+	sweep := direct
+	sweep.Name, sweep.Episodes, sweep.Tokens, sweep.Prompts.Validation = "sweep", 192, 32, 24
+	sweep.Eval.Every, sweep.Eval.MaxPerplexityRatio, sweep.Eval.Prompts = 64, 0, 48
+	sweep.Sweep = Sweep{Seeds: 3, Grid: paperGrid}
+	for _, want := range []Config{direct, cheerful, brief, plain, sweep, paper(), mara()} {
 		want = want.Complete()
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")
 		got, err := Load(path, nil, nil)
@@ -178,6 +184,42 @@ func TestConfigsOfTheRepository(t *testing.T) {
 			}
 		}
 	}
+}
+
+// paperGrid are the values of the paper's Table 2 and Figure 3.
+var paperGrid = map[string][]string{"proxy.p_t": {"0.1", "0.01", "0.001", "0.0001"}, "proxy.temperature": {"0.25", "0.5", "0.75", "1.0"}}
+
+// large is what the configurations for a GPU share.
+func large() Config {
+	c := valid()
+	c.ModelFile, c.Ollama.ContextLength, c.Ollama.Timeout = "", 1024, 10*time.Minute
+	c.Prompts.Validation = 128
+	c.Proxy.Features, c.Proxy.TopP = proxy.Lookahead, .95
+	c.Reward = reward.Spec{Type: reward.TypeHTTP, URL: "http://127.0.0.1:5000/score", Timeout: 3 * time.Minute, Retries: 4}
+	c.Dense, c.Tokens = false, 256
+	c.PPO.LearningRate, c.PPO.CriticLearningRate, c.PPO.MinibatchSize = 3e-4, 3e-4, 1024
+	return c
+}
+
+func paper() Config {
+	c := large()
+	c.Name, c.Model = "paper", "llama2:7b"
+	c.Prompts.Path, c.Prompts.Key, c.Prompts.HoldOut = "hh-helpful.jsonl.gz", "chosen", 1899
+	c.Prompts.MaxCharacters, c.Prompts.MaxTokens = 0, 256
+	c.Proxy.HiddenSizes, c.Proxy.Temperature = []int{2048}, 1
+	c.RejectionCost, c.Episodes, c.PPO.GAELambda = 0, 36032, .95
+	c.Eval.Every, c.Eval.MaxPerplexityRatio = 512, 0
+	c.Sweep = Sweep{Seeds: 1, Grid: paperGrid}
+	return c
+}
+
+func mara() Config {
+	c := large()
+	c.Name, c.Model = "mara", "llama3.1:8b"
+	c.Prompts.Path, c.Prompts.HoldOut = "prompts.jsonl", 0
+	c.Proxy.HiddenSizes, c.Proxy.TopK = []int{1024, 256}, 40
+	c.Episodes, c.Eval.Every, c.Eval.MaxPerplexityRatio = 8192, 1024, 1.5
+	return c
 }
 
 // Every knob can be set in all places, and the later place wins.
