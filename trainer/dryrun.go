@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ollama/ollama/format"
@@ -54,7 +53,7 @@ func (s *session) dryModel() [][]string {
 	c, p := s.config, s.config.Proxy
 	inputs := proxy.Config{Features: p.Features, EmbeddingLength: s.base.EmbeddingLength}.InputLength()
 	network := fmt.Sprintf("%s features, %s → 2, %s: %s parameters, and about as many in the critic",
-		p.Features, arrows(append([]int{inputs}, p.HiddenSizes...)), p.Activation, format.HumanNumber(uint64(parameters(inputs, p.HiddenSizes, 2))))
+		p.Features, arrows(append([]int{inputs}, p.HiddenSizes...)), p.Activation, format.HumanNumber(uint64(p.Parameters(inputs, 2))))
 	return [][]string{
 		{"model", fmt.Sprintf("%s (%s, d %d, vocabulary %d)", c.Model, s.base.Architecture, s.base.EmbeddingLength, s.base.VocabSize)},
 		{"server", fmt.Sprintf("%s, %d replies at once, %d tokens of context each", s.client.Host(), c.Ollama.Parallel, c.Ollama.ContextLength)},
@@ -139,13 +138,4 @@ func quoted(text string) string {
 // arrows writes sizes as "576 → 256".
 func arrows(sizes []int) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(sizes), "[]"), " ", " → ")
-}
-
-// parameters counts the weights and biases of a stack of linear layers.
-func parameters(inputs int, hidden []int, outputs int) (total int64) {
-	for _, out := range append(slices.Clone(hidden), outputs) {
-		total += int64(inputs)*int64(out) + int64(out)
-		inputs = out
-	}
-	return total
 }

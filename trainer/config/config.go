@@ -214,3 +214,13 @@ func (c Config) Texts() map[string]string {
 	}
 	return out
 }
+
+// Parameters counts the weights and biases of a network with the hidden layers of
+// p between inputs and outputs.
+func (p Proxy) Parameters(inputs, outputs int) (total int64) {
+	for _, out := range append(slices.Clone(p.HiddenSizes), outputs) {
+		total += int64(inputs+1) * int64(out)
+		inputs = out
+	}
+	return total
+}

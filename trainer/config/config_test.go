@@ -222,6 +222,23 @@ func mara() Config {
 	return c
 }
 
+func TestParameters(t *testing.T) {
+	for _, c := range []struct {
+		hidden          []int
+		inputs, outputs int
+		want            int64
+	}{
+		{nil, 4, 2, 4*2 + 2},
+		{[]int{3}, 4, 2, 4*3 + 3 + 3*2 + 2},
+		{[]int{2048}, 4096, 2, 4096*2048 + 2048 + 2048*2 + 2}, // the paper's actor
+		{[]int{5, 7}, 4, 1, 4*5 + 5 + 5*7 + 7 + 7 + 1},
+	} {
+		if got := (Proxy{HiddenSizes: c.hidden}).Parameters(c.inputs, c.outputs); got != c.want {
+			t.Errorf("%d → %v → %d has %d parameters, want %d", c.inputs, c.hidden, c.outputs, got, c.want)
+		}
+	}
+}
+
 // Every knob can be set in all places, and the later place wins.
 func TestPlaces(t *testing.T) {
 	for _, c := range []struct {

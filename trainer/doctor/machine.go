@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,6 +11,8 @@ import (
 	"github.com/ollama/ollama/format"
 	"github.com/shirou/gopsutil/v4/disk"
 	"github.com/shirou/gopsutil/v4/mem"
+
+	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 )
 
 // Machine says how much is left of what a run takes.
@@ -53,30 +56,18 @@ const (
 	decisionsToken = 1.5
 )
 
-// networks counts the parameters of the actor and of the critic.
-func (e *examination) networks() (total int64) {
-	in := int64(e.inputs())
-	for _, outputs := range []int64{2, 1} {
-		from := in
-		for _, n := range e.config.Proxy.HiddenSizes {
-			total += (from + 1) * int64(n)
-			from = int64(n)
-		}
-		total += (from + 1) * outputs
-	}
-	return total
+// unknownWidth is the embedding length of a model that no server describes: a
+// large one's.
+const unknownWidth = 4096
+
+// inputs is the number of features.
+func (e *examination) inputs() int {
+	return proxy.Config{Features: e.config.Proxy.Features, EmbeddingLength: cmp.Or(e.model.EmbeddingLength, unknownWidth)}.InputLength()
 }
 
-// inputs is the number of features; of an unknown model, those of a large one.
-func (e *examination) inputs() int {
-	d := e.model.EmbeddingLength
-	if d == 0 {
-		d = 4096
-	}
-	if e.config.Proxy.Features == "prefix" {
-		d *= 2
-	}
-	return d
+// networks counts the parameters of the actor and of the critic.
+func (e *examination) networks() int64 {
+	return e.config.Proxy.Parameters(e.inputs(), 2) + e.config.Proxy.Parameters(e.inputs(), 1)
 }
 
 // checkMemory compares what the run needs with what was available before the
