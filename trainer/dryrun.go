@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/ollama/ollama/format"
@@ -16,7 +15,7 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 )
 
@@ -35,7 +34,10 @@ func dryRun(ctx context.Context, c config.Config, w io.Writer) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	if err := s.reach(ctx, filepath.Join(dir, "server.log")); err != nil {
+	if s.connection, err = connect(ctx, c.Ollama, filepath.Join(dir, "server.log")); err != nil {
+		return err
+	}
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	rows := append(s.dryModel(), s.dryPrompts()...)
@@ -51,7 +53,7 @@ func (s *session) dryModel() [][]string {
 	c, p := s.config, s.config.Proxy
 	inputs := proxy.Config{Features: p.Features, EmbeddingLength: s.base.EmbeddingLength}.InputLength()
 	network := fmt.Sprintf("%s features, %s → 2, %s: %s parameters, and about as many in the critic",
-		p.Features, arrows(append([]int{inputs}, p.HiddenSizes...)), p.Activation, format.HumanNumber(uint64(parameters(inputs, p.HiddenSizes, 2))))
+		p.Features, arrows(append([]int{inputs}, p.HiddenSizes...)), p.Activation, format.HumanNumber(uint64(p.Parameters(inputs, 2))))
 	return [][]string{
 		{"model", fmt.Sprintf("%s (%s, d %d, vocabulary %d)", c.Model, s.base.Architecture, s.base.EmbeddingLength, s.base.VocabSize)},
 		{"server", fmt.Sprintf("%s, %d replies at once, %d tokens of context each", s.client.Host(), c.Ollama.Parallel, c.Ollama.ContextLength)},
@@ -85,7 +87,7 @@ func (s *session) dryTraining() [][]string {
 		pay = "token by token"
 	}
 	return [][]string{
-		{"training", fmt.Sprintf("%d episodes of up to %d tokens = %d updates on %d replies each (BLAS: %s)", c.Episodes, c.Tokens, c.Episodes/c.BatchSize, c.BatchSize, ppo.BLAS())},
+		{"training", fmt.Sprintf("%d episodes of up to %d tokens = %d updates on %d replies each (BLAS: %s)", c.Episodes, c.Tokens, c.Episodes/c.BatchSize, c.BatchSize, nn.BLAS())},
 		{"reward", fmt.Sprintf("%s, paid %s, less %v for each rejection", c.Reward.Type, pay, c.RejectionCost)},
 	}
 }
@@ -136,13 +138,4 @@ func quoted(text string) string {
 // arrows writes sizes as "576 → 256".
 func arrows(sizes []int) string {
 	return strings.ReplaceAll(strings.Trim(fmt.Sprint(sizes), "[]"), " ", " → ")
-}
-
-// parameters counts the weights and biases of a stack of linear layers.
-func parameters(inputs int, hidden []int, outputs int) (total int64) {
-	for _, out := range append(slices.Clone(hidden), outputs) {
-		total += int64(inputs)*int64(out) + int64(out)
-		inputs = out
-	}
-	return total
 }

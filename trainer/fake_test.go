@@ -38,7 +38,9 @@ func newFakeServer(t *testing.T) *fakeServer {
 	}}
 	f.handlers["/api/proxy/tokens"] = func(w http.ResponseWriter, r *http.Request) {
 		var in struct {
-			Inputs []struct{ Messages []struct{ Role, Content string } }
+			Inputs []struct {
+				Messages []struct{ Role, Content string }
+			}
 		}
 		_ = json.NewDecoder(r.Body).Decode(&in)
 		var out struct {

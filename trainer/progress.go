@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -11,8 +12,13 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 )
 
-// progress shows a run: one bar a phase on a terminal, plain lines elsewhere.
+// progress shows a run: one bar a phase on a terminal, plain lines elsewhere. The zero value shows it on standard error.
 type progress struct {
+	label    string    // before everything; "" for none
+	out      io.Writer // nil: standard error
+	terminal bool      // whether out is one; standard error is asked
+	now      func() time.Time
+
 	bar      *progressbar.ProgressBar // nil when not a terminal
 	name     string
 	total    int
@@ -21,21 +27,33 @@ type progress struct {
 	lastLine time.Time
 }
 
+// quiet is how long nothing may happen before a plain line says how far a phase is.
+const quiet = 20 * time.Second
+
 func (p *progress) Phase(name string, n int) {
 	p.finish()
+	if p.out == nil {
+		p.out, p.terminal = os.Stderr, term.IsTerminal(int(os.Stderr.Fd()))
+	}
+	if p.now == nil {
+		p.now = time.Now
+	}
+	if p.label != "" {
+		name = p.label + ": " + name
+	}
 	p.name, p.total, p.done = name, n, 0
-	p.began, p.lastLine = time.Now(), time.Now()
-	if term.IsTerminal(int(os.Stderr.Fd())) {
-		p.bar = progressbar.NewOptions(n,
-			progressbar.OptionSetWriter(os.Stderr),
-			progressbar.OptionSetDescription(name),
-			progressbar.OptionShowCount(),
-			progressbar.OptionSetPredictTime(true),
-			progressbar.OptionFullWidth(),
-		)
+	p.began, p.lastLine = p.now(), p.now()
+	if !p.terminal {
+		fmt.Fprintf(p.out, "%s: %d replies\n", name, n)
 		return
 	}
-	fmt.Fprintf(os.Stderr, "%s: %d replies\n", name, n)
+	p.bar = progressbar.NewOptions(n,
+		progressbar.OptionSetWriter(p.out),
+		progressbar.OptionSetDescription(name),
+		progressbar.OptionShowCount(),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionSetWidth(10), // the numbers fill the rest of a line
+	)
 }
 
 func (p *progress) Reply(*env.Reply) {
@@ -44,34 +62,39 @@ func (p *progress) Reply(*env.Reply) {
 		_ = p.bar.Add(1)
 		return
 	}
-	if time.Since(p.lastLine) > 20*time.Second {
-		p.lastLine = time.Now()
-		fmt.Fprintf(os.Stderr, "%s: %d/%d, %s left\n", p.name, p.done, p.total, p.left())
+	if p.now().Sub(p.lastLine) > quiet {
+		p.lastLine = p.now()
+		fmt.Fprintf(p.out, "%s: %d/%d, %s left\n", p.name, p.done, p.total, p.left())
 	}
 }
 
 func (p *progress) Batch(episodes int, m map[string]float64) {
-	line := fmt.Sprintf("episodes %d  reward %+.2f  rejections/token %.2f  accept rate %.2f  %.0f tokens/s",
-		episodes, m["charts/episodic_return"], m["proxy/rejections_per_token"], m["proxy/accept_rate"], m["proxy/tokens_per_second"])
+	dropped := ""
+	if n := m["proxy/episodes_dropped"]; n > 0 {
+		dropped = fmt.Sprintf("  %.0f dropped", n)
+	}
 	if p.bar != nil {
-		p.bar.Describe(line)
+		p.bar.Describe(fmt.Sprintf("%s: reward %+.2f, accept %.2f, %.0f tokens/s%s",
+			p.name, m["charts/episodic_return"], m["proxy/accept_rate"], m["proxy/tokens_per_second"], dropped))
 		return
 	}
-	p.lastLine = time.Now()
-	fmt.Fprintf(os.Stderr, "%s: %s  %s left\n", p.name, line, p.left())
+	p.lastLine = p.now()
+	fmt.Fprintf(p.out, "%s: episodes %d  reward %+.2f  rejections/token %.2f  accept rate %.2f  %.0f tokens/s%s  %s left\n",
+		p.name, episodes, m["charts/episodic_return"], m["proxy/rejections_per_token"], m["proxy/accept_rate"], m["proxy/tokens_per_second"], dropped, p.left())
 }
 
+// left is how long the phase will still take at the pace so far.
 func (p *progress) left() time.Duration {
 	if p.done == 0 {
 		return 0
 	}
-	return (time.Since(p.began) * time.Duration(p.total-p.done) / time.Duration(p.done)).Round(time.Second)
+	return (p.now().Sub(p.began) * time.Duration(p.total-p.done) / time.Duration(p.done)).Round(time.Second)
 }
 
 func (p *progress) finish() {
 	if p.bar != nil {
 		_ = p.bar.Exit()
-		fmt.Fprintln(os.Stderr)
+		fmt.Fprintln(p.out)
 		p.bar = nil
 	}
 }

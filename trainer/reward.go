@@ -14,6 +14,7 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/head"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/preference"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
@@ -156,31 +157,37 @@ func trainHead(ctx context.Context, c config.Config, o headOptions) error {
 	return nil
 }
 
-// stateReader is a server that has the model.
-type stateReader struct{ *session }
+// stateReader is servers that have a model.
+type stateReader struct {
+	env.StateReader
+	model string
+}
+
+var _ preference.StateReader = stateReader{}
 
 func (r stateReader) States(ctx context.Context, prompt []prompts.Message, reply string) (wire.StatesReply, error) {
-	return r.client.States(ctx, r.config.Model, prompt, reply)
+	return r.StateReader.States(ctx, r.model, prompt, reply)
 }
 
 // collect gets the states of the pairs' replies from the configured server.
 func (s *session) collect(ctx context.Context, pairs []preference.Pair) ([]head.Pair, preference.Count, error) {
 	var count preference.Count
-	err := s.connect(ctx, s.folder.Path("server.log"))
-	if err == nil {
-		err = s.ensureModel(ctx)
-	}
-	if err == nil {
-		s.base, err = s.client.Base(ctx, s.config.Model)
-	}
-	if err != nil {
+	var err error
+	if s.connection, err = connect(ctx, s.config.Ollama, s.folder.Path("server.log")); err != nil {
 		return nil, count, err
+	}
+	if s.base, err = s.prepareModel(ctx, s.config); err != nil {
+		return nil, count, err
+	}
+	reader, ok := s.llm.(env.StateReader)
+	if !ok {
+		return nil, count, fmt.Errorf("%T gives no states", s.llm)
 	}
 	bar := &progress{}
 	defer bar.finish()
 	bar.Phase("states", 2*len(pairs))
 	c := preference.Collector{
-		Reader: stateReader{s}, Store: s.folder, Parallel: s.config.Ollama.Parallel,
+		Reader: stateReader{reader, s.config.Model}, Store: s.folder, Parallel: s.parallel,
 		Scope: fmt.Sprintf("%s context %d", s.base.Digest, s.config.Ollama.ContextLength),
 		Done:  func(preference.Count) { bar.Reply(nil) },
 	}

@@ -20,8 +20,8 @@ import (
 func (f *fakeServer) withStates(asked *atomic.Int32, last int32) {
 	f.handlers[wire.StatesPath] = func(w http.ResponseWriter, r *http.Request) {
 		if n := asked.Add(1); last > 0 && n > last {
-			w.WriteHeader(http.StatusInternalServerError)
-			fmt.Fprint(w, `{"error":"the runner is gone"}`)
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":"enough for now"}`)
 			return
 		}
 		var in struct{ Reply string }
@@ -58,7 +58,7 @@ func TestRewardCommand(t *testing.T) {
 	args := []string{"reward", "--pairs", pairs, "--out", out, "--ollama.host", f.host(), "--ollama.parallel", "3", "--l2", "0.1"}
 	var asked atomic.Int32
 	f.withStates(&asked, 50)
-	if err := runCommand(t, args...); err == nil || !strings.Contains(err.Error(), "the runner is gone") {
+	if err := runCommand(t, args...); err == nil || !strings.Contains(err.Error(), "enough for now") {
 		t.Fatalf("a server that breaks: %v", err)
 	}
 	if _, err := os.Stat(out); err == nil {

@@ -2,27 +2,26 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"time"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 )
 
-// session is what train and eval share: the run folder, a server with the model, the prompts and the reward.
+// session is what train and eval share: the run folder, servers with the model, the prompts and the reward.
 type session struct {
 	config config.Config
 	folder *run.Folder
-	client *env.Client
-	server *env.Server // nil when the server is not ours
+	*connection
+	shared bool   // the connection is another's to close
+	resume string // see learn.Loop
+	label  string // before what progress says; "" for none
 	base   proxy.Base
 	reward reward.Reward
 
@@ -37,12 +36,15 @@ func open(ctx context.Context, c config.Config) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return openFolder(ctx, c, resolved)
+	return openFolder(ctx, c, resolved, nil)
 }
 
-func reopen(ctx context.Context, c config.Config) (*session, error) { return openFolder(ctx, c, nil) }
+func reopen(ctx context.Context, c config.Config) (*session, error) {
+	return openFolder(ctx, c, nil, nil)
+}
 
-func openFolder(ctx context.Context, c config.Config, resolved []byte) (s *session, err error) {
+// openFolder opens a run on a connection that is another's, or on one of its own for nil.
+func openFolder(ctx context.Context, c config.Config, resolved []byte, shared *connection) (s *session, err error) {
 	s = &session{config: c}
 	defer func() {
 		if err != nil {
@@ -52,14 +54,35 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte) (s *sessi
 	if err = s.check(ctx); err != nil {
 		return s, err
 	}
-	if s.folder, err = run.Open(c.RunFolder(), resolved, "run", "model_file", "ollama"); err != nil {
+	if resolved != nil {
+		for _, w := range c.Warnings() {
+			fmt.Fprintln(os.Stderr, "Warning:", w)
+		}
+	}
+	if s.folder, err = run.Open(c.RunFolder(), resolved, "run", "model_file", "ollama", "sweep"); err != nil {
 		return s, err
 	}
-	return s, s.reach(ctx, s.folder.Path("server.log"))
+	if shared != nil {
+		s.connection, s.shared = shared, true
+	} else if s.connection, err = connect(ctx, c.Ollama, s.folder.Path("server.log")); err != nil {
+		return s, err
+	}
+	return s, s.prepare(ctx)
 }
 
-// check does what needs no server: the prompts are read and the reward is asked for one reply, so that what does not work is
-// known before the first rollout.
+func (s *session) close() {
+	if c, ok := s.reward.(io.Closer); ok {
+		_ = c.Close()
+	}
+	if s.connection != nil && !s.shared {
+		s.connection.close()
+	}
+	if s.folder != nil {
+		s.folder.Close()
+	}
+}
+
+// check makes reward and prompts, and finds out whether they are of any use.
 func (s *session) check(ctx context.Context) (err error) {
 	if s.reward, err = reward.New(s.config.Reward); err != nil {
 		return err
@@ -67,34 +90,18 @@ func (s *session) check(ctx context.Context) (err error) {
 	if s.pool, err = prompts.Read(s.config.Prompts.Options); err != nil {
 		return err
 	}
-	if s.config.Prompts.MaxTokens == 0 {
-		if err = s.selectPrompts(ctx); err != nil {
+	if s.config.Prompts.MaxTokens == 0 { // else a server must count
+		if err := s.selectPrompts(ctx); err != nil {
 			return err
 		}
 	}
 	return s.probeReward(ctx)
 }
 
-// probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
-func (s *session) probeReward(ctx context.Context) error {
-	p := s.pool.Any()
-	sample := reward.Sample{Prompt: p.Text, Reply: "Hello.", Label: p.Label, State: make([]float32, reward.StateLength(s.reward))}
-	if _, err := s.reward.Score(ctx, []reward.Sample{sample}); err != nil {
-		return fmt.Errorf("reward of a first reply, %q to %.80q: %w", sample.Reply, sample.Prompt, err)
-	}
-	return nil
-}
-
-// reach does what needs a server: it is started if none is named, has the model, and counts the prompts' tokens.
-func (s *session) reach(ctx context.Context, log string) (err error) {
-	if err = s.connect(ctx, log); err != nil {
-		return err
-	}
-	s.client.Timeout = s.config.Ollama.Timeout
-	if err = s.ensureModel(ctx); err != nil {
-		return err
-	}
-	if s.base, err = s.client.Base(ctx, s.config.Model); err != nil {
+// prepare does what needs a connection: the servers get the model, and one of them counts the prompts' tokens.
+func (s *session) prepare(ctx context.Context) (err error) {
+	s.config.Ollama.Parallel = s.parallel
+	if s.base, err = s.prepareModel(ctx, s.config); err != nil {
 		return err
 	}
 	warnings, err := reward.CheckBase(s.reward, s.base)
@@ -108,18 +115,6 @@ func (s *session) reach(ctx context.Context, log string) (err error) {
 		err = s.selectPrompts(ctx)
 	}
 	return err
-}
-
-func (s *session) close() {
-	if c, ok := s.reward.(io.Closer); ok {
-		_ = c.Close()
-	}
-	if s.server != nil {
-		s.server.Stop()
-	}
-	if s.folder != nil {
-		s.folder.Close()
-	}
 }
 
 // selectPrompts divides the prompts in three: to train on, to choose the checkpoint by, and held out. No run of this
@@ -158,73 +153,12 @@ func (s *session) countTokens() prompts.Counter {
 	}
 }
 
-// connect finds the configured server, or starts one that writes to log.
-func (s *session) connect(ctx context.Context, log string) error {
-	o := s.config.Ollama
-	if o.Host == "" {
-		server, err := env.Start(ctx, env.ServerOptions{
-			Binary: o.Binary, Store: o.Store, Log: log,
-			Parallel: o.Parallel, ContextLength: o.ContextLength,
-		})
-		if err != nil {
-			return err
-		}
-		s.server, s.client = server, server.Client
-		return nil
+// probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
+func (s *session) probeReward(ctx context.Context) error {
+	p := s.pool.Any()
+	sample := reward.Sample{Prompt: p.Text, Reply: "Hello.", Label: p.Label, State: make([]float32, reward.StateLength(s.reward))}
+	if _, err := s.reward.Score(ctx, []reward.Sample{sample}); err != nil {
+		return fmt.Errorf("reward of a first reply, %q to %.80q: %w", sample.Reply, sample.Prompt, err)
 	}
-	client, err := env.NewClient(o.Host)
-	if err != nil {
-		return err
-	}
-	v, err := client.Version(ctx)
-	if err != nil {
-		return err
-	}
-	if !v.Rollout {
-		return fmt.Errorf("the server at %s gives no features: start it with OLLAMA_PROXY_ROLLOUT=1", client.Host())
-	}
-	s.client = client
 	return nil
-}
-
-// libraryURL is Ollama's library; a model is pulled from it when it can be reached.
-const libraryURL = "https://registry.ollama.ai/v2/"
-
-// ensureModel gets the model into the server's store: it is there, or comes from Ollama's library, or from a file.
-func (s *session) ensureModel(ctx context.Context) error {
-	c := s.config
-	if has, err := s.client.Has(ctx, c.Model); has || err != nil {
-		return err
-	}
-	if reachable(ctx, libraryURL) {
-		fmt.Printf("pulling %s from Ollama's library\n", c.Model)
-		if err := s.client.Pull(ctx, c.Model, func(int64, int64) {}); err == nil {
-			return nil
-		} else if ctx.Err() != nil {
-			return ctx.Err()
-		}
-	}
-	if _, err := os.Stat(c.ModelFile); err != nil {
-		return fmt.Errorf("model %s: the server lacks it, Ollama's library is out of reach, and model_file %q: %w: run make model, or set model_file to a GGUF file", c.Model, c.ModelFile, errors.Unwrap(err))
-	}
-	digest, err := s.client.PushFile(ctx, c.ModelFile)
-	if err != nil {
-		return err
-	}
-	return s.client.Create(ctx, c.Model, "", digest, "")
-}
-
-func reachable(ctx context.Context, url string) bool {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
-	if err != nil {
-		return false
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return false
-	}
-	resp.Body.Close()
-	return true
 }

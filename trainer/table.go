@@ -1,25 +1,20 @@
 package main
 
 import (
+	"fmt"
 	"io"
-
-	"github.com/olekukonko/tablewriter"
+	"strings"
+	"text/tabwriter"
 )
 
 // writeTable writes rows in columns, under a header if there is one.
 func writeTable(w io.Writer, header []string, rows [][]string) {
-	t := tablewriter.NewWriter(w)
-	t.SetHeader(header)
-	t.SetAutoFormatHeaders(false)
-	t.SetHeaderAlignment(tablewriter.ALIGN_LEFT)
-	t.SetAlignment(tablewriter.ALIGN_LEFT)
-	t.SetAutoWrapText(false)
-	t.SetBorder(false)
-	t.SetHeaderLine(false)
-	t.SetColumnSeparator("")
-	t.SetCenterSeparator("")
-	t.SetNoWhiteSpace(true)
-	t.SetTablePadding("  ")
-	t.AppendBulk(rows)
-	t.Render()
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	if header != nil {
+		fmt.Fprintln(t, strings.Join(header, "\t"))
+	}
+	for _, row := range rows {
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	t.Flush()
 }

@@ -10,7 +10,7 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/learn"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 )
 
 // The files that a run exports.
@@ -22,6 +22,7 @@ const (
 )
 
 func trainCommand() *cobra.Command {
+	var resume string
 	dry := false
 	cmd := configured("train", "Train a proxy and export the best checkpoint", func(ctx context.Context, c config.Config) error {
 		if dry {
@@ -32,6 +33,7 @@ func trainCommand() *cobra.Command {
 			return err
 		}
 		defer s.close()
+		s.resume = resume
 		if err := s.learn(ctx); err != nil {
 			return err
 		}
@@ -39,28 +41,33 @@ func trainCommand() *cobra.Command {
 		return nil
 	})
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be trained on, and show what the model and the reward are sent; train nothing and write nothing")
+	addResumeFlag(cmd, &resume)
 	return cmd
 }
 
 // learn trains from where the run folder stands and exports the best checkpoint. Nothing is left to do when it is called
 // again.
 func (s *session) learn(ctx context.Context) error {
-	report := &progress{}
+	report := &progress{label: s.label}
 	defer report.finish()
 	loop := &learn.Loop{
-		Config: s.config, Client: s.client, Base: s.base, Reward: s.reward,
-		Train: s.train, Validation: s.validation, Folder: s.folder, Reporter: report,
+		Config: s.config, Client: s.llm, Base: s.base, Reward: s.reward,
+		Train: s.train, Validation: s.validation, Folder: s.folder, Reporter: report, Resume: s.resume,
 	}
-	fmt.Fprintf(os.Stderr, "training in %s (BLAS: %s)\n", s.folder.Dir(), ppo.BLAS())
+	fmt.Fprintf(os.Stderr, "training in %s (BLAS: %s)\n", s.folder.Dir(), nn.BLAS())
 	_, err := loop.Run(ctx)
 	report.finish()
 	if err != nil {
 		if path := s.folder.Path(learn.LastCheckpoint); exists(path) {
-			fmt.Fprintf(os.Stderr, "saved; the same command goes on from %s\n", path)
+			fmt.Fprintf(os.Stderr, "saved; it goes on from %s with:\n  %s\n", path, resumeLine(os.Args))
 		}
 		return err
 	}
-	if err := s.export(loop); err != nil {
+	best, err := loop.Best()
+	if err != nil {
+		return err
+	}
+	if err := s.export(best); err != nil {
 		return err
 	}
 	return s.drawCurve()
@@ -78,7 +85,7 @@ ADAPTER ./%s
 
 func (s *session) printFiles() {
 	fmt.Println("\nfiles:")
-	for _, name := range []string{proxyFile, modelfileFile, "config.yaml", "metrics.jsonl", learn.SamplesFile, learn.BestCheckpoint, curvePNG} {
+	for _, name := range []string{proxyFile, modelfileFile, "config.yaml", "metrics.jsonl", learn.SamplesFile, learn.DroppedFile, learn.BestCheckpoint, curvePNG} {
 		if path := s.folder.Path(name); exists(path) {
 			fmt.Println("  " + filepath.Clean(path))
 		}

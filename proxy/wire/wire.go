@@ -200,4 +200,6 @@ type ServerVersion struct {
 	Patches string `json:"patches"`
 	// Rollout says that the server was started with OLLAMA_PROXY_ROLLOUT=1.
 	Rollout bool `json:"rollout"`
+	// Parallel is the number of requests that the server works on at once (OLLAMA_NUM_PARALLEL); 0: it does not say.
+	Parallel int `json:"parallel,omitempty"`
 }

@@ -53,7 +53,7 @@ func TestJSON(t *testing.T) {
 			Decision{Action: Reject, Accept: &zero},
 			`{"position":0,"token":0,"text":"","rank":0,"prob":0,"pool":0,"action":"reject","accept":0}`,
 		},
-		{ServerVersion{"1.0.0", "abc", true}, `{"version":"1.0.0","patches":"abc","rollout":true}`},
+		{ServerVersion{"1.0.0", "abc", true, 4}, `{"version":"1.0.0","patches":"abc","rollout":true,"parallel":4}`},
 	} {
 		if diff := cmp.Diff(test.want, jsonOf(t, test.value)); diff != "" {
 			t.Errorf("%T (-want +got):\n%s", test.value, diff)

@@ -34,19 +34,29 @@ type Config struct {
 	BatchSize        int     `mapstructure:"batch_size" doc:"replies for each update"`
 	Tokens           int     `mapstructure:"tokens" doc:"longest reply, in tokens (Ollama's num_predict)"`
 	// PPO has three fields that are no knobs of their own: see [Config.Complete].
-	PPO  ppo.Options `mapstructure:"ppo"`
-	Eval Eval        `mapstructure:"eval"`
+	PPO   ppo.Options `mapstructure:"ppo"`
+	Eval  Eval        `mapstructure:"eval"`
+	Sweep Sweep       `mapstructure:"sweep" yaml:"sweep,omitempty"`
 }
+
+// Hosts are addresses. On the command line they are written with commas, which no
+// address has, where other lists of texts are YAML.
+type Hosts []string
 
 // Ollama says where the LLM runs.
 type Ollama struct {
 	Host          string        `mapstructure:"host" doc:"address of a running patched server; empty: OLLAMA_HOST, or else start binary on a free loopback port"`
+	Hosts         Hosts         `mapstructure:"hosts" doc:"addresses of several running patched servers, instead of host: each reply comes from the one with the most free slots"`
 	Binary        string        `mapstructure:"binary" doc:"the patched ollama to start"`
 	Store         string        `mapstructure:"store" doc:"model store of a started server"`
-	Parallel      int           `mapstructure:"parallel" doc:"replies generated at once"`
+	Parallel      int           `mapstructure:"parallel" doc:"replies generated at once by each server; 0: as many as a running server has slots, 32 by a started one"`
 	ContextLength int           `mapstructure:"context_length" doc:"tokens of prompt and reply that fit one of the parallel slots"`
 	Timeout       time.Duration `mapstructure:"timeout" doc:"longest wait for one reply, such as 90s or 5m"`
 }
+
+// StartedParallel is Parallel of a server that is started, where it is not set:
+// with more requests at once a CPU was no faster.
+const StartedParallel = 32
 
 // Prompts says which prompts to train on, to choose the checkpoint by, and to
 // hold out.
@@ -90,7 +100,6 @@ func Default() Config {
 		Ollama: Ollama{
 			Binary:        "bin/ollama",
 			Store:         ".cache/ollama",
-			Parallel:      32,
 			ContextLength: 512,
 			Timeout:       5 * time.Minute,
 		},
@@ -144,6 +153,39 @@ func (c Config) Complete() Config {
 	return c
 }
 
+// Sweep is what proxy-trainer sweep varies; all else is the same for every cell of its grid.
+type Sweep struct {
+	Grid  map[string][]string `mapstructure:"grid" doc:"values of each knob to vary, by its dotted name; every combination is a run"`
+	Seeds int                 `mapstructure:"seeds" doc:"runs of each combination, with seed, seed + 1 and so on; 0: one"`
+}
+
+// Addresses are the servers to use: Hosts, or Host alone, or none, which means to start one.
+func (o Ollama) Addresses() []string {
+	switch {
+	case len(o.Hosts) > 0:
+		return slices.Clone(o.Hosts)
+	case o.Host != "":
+		return []string{o.Host}
+	}
+	return nil
+}
+
+// With returns c with the knob of a dotted name set to what text says, as a flag would set it. The result is complete but need
+// not be valid. The error names the knob, and the one that was probably meant by a wrong name.
+func (c Config) With(key, text string) (Config, error) {
+	all := knobs()
+	i := slices.IndexFunc(all, func(f field) bool { return f.key == key })
+	if i < 0 {
+		return Config{}, unknown(key, schema())
+	}
+	v, err := decodeText(all[i], text)
+	if err != nil {
+		return Config{}, err
+	}
+	all[i].value(&c).Set(v)
+	return c.Complete(), nil
+}
+
 // RunFolder returns the run folder: Run, or runs/<name>.
 func (c Config) RunFolder() string {
 	if c.Run != "" {
@@ -162,4 +204,23 @@ func (p Proxy) Pool() sampler.Options {
 		PT:            p.PT,
 		MaxRejections: p.MaxRejections,
 	}
+}
+
+// Texts returns the value of every knob, by its dotted name, as its flag takes it.
+func (c Config) Texts() map[string]string {
+	out := make(map[string]string)
+	for _, f := range knobs() {
+		out[f.key] = (&flagValue{knob: f, value: f.value(&c)}).String()
+	}
+	return out
+}
+
+// Parameters counts the weights and biases of a network with the hidden layers of
+// p between inputs and outputs.
+func (p Proxy) Parameters(inputs, outputs int) (total int64) {
+	for _, out := range append(slices.Clone(p.HiddenSizes), outputs) {
+		total += int64(inputs+1) * int64(out)
+		inputs = out
+	}
+	return total
 }

@@ -159,8 +159,14 @@ func TestConfigsOfTheRepository(t *testing.T) {
 	safe.Prompts.Path = "runs/safe/prompts.jsonl"
 	safe.Episodes, safe.Tokens = 768, 40
 	safe.Prompts.Validation, safe.Eval.Every, safe.Eval.MaxPerplexityRatio = 64, 192, 1.3
-	for _, want := range []Config{direct, cheerful, brief, plain, safe} {
-		want.Prompts.HoldOut = 192
+	for _, c := range []*Config{&direct, &cheerful, &brief, &plain, &safe} {
+		c.Prompts.HoldOut = 192
+	}
+	sweep := direct
+	sweep.Name, sweep.Episodes, sweep.Tokens, sweep.Prompts.Validation = "sweep", 192, 32, 24
+	sweep.Eval.Every, sweep.Eval.MaxPerplexityRatio, sweep.Eval.Prompts = 64, 0, 48
+	sweep.Sweep = Sweep{Seeds: 3, Grid: paperGrid}
+	for _, want := range []Config{direct, cheerful, brief, plain, safe, sweep, paper(), mara()} {
 		want = want.Complete()
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")
 		got, err := Load(path, nil, nil)
@@ -182,9 +188,63 @@ func TestConfigsOfTheRepository(t *testing.T) {
 			t.Errorf("%s: keys without a comment: %q", path, m)
 		}
 		for _, f := range knobs() {
-			if !strings.HasPrefix(f.key, "reward.") && !strings.Contains(string(text), f.name()+": ") {
+			optional := strings.HasPrefix(f.key, "reward.") || strings.HasPrefix(f.key, "sweep.")
+			if !optional && !strings.Contains(string(text), f.name()+": ") {
 				t.Errorf("%s lacks %s", path, f.key)
 			}
+		}
+	}
+}
+
+// paperGrid are the values of the paper's Table 2 and Figure 3.
+var paperGrid = map[string][]string{"proxy.p_t": {"0.1", "0.01", "0.001", "0.0001"}, "proxy.temperature": {"0.25", "0.5", "0.75", "1.0"}}
+
+// large is what the configurations for a GPU share.
+func large() Config {
+	c := valid()
+	c.ModelFile, c.Ollama.ContextLength, c.Ollama.Timeout = "", 1024, 10*time.Minute
+	c.Prompts.Validation = 128
+	c.Proxy.Features, c.Proxy.TopP = proxy.Lookahead, .95
+	c.Reward = reward.Spec{Type: reward.TypeHTTP, URL: "http://127.0.0.1:5000/score", Timeout: 3 * time.Minute, Retries: 4}
+	c.Dense, c.Tokens = false, 256
+	c.PPO.LearningRate, c.PPO.CriticLearningRate, c.PPO.MinibatchSize = 3e-4, 3e-4, 1024
+	return c
+}
+
+func paper() Config {
+	c := large()
+	c.Name, c.Model = "paper", "llama2:7b"
+	c.Prompts.Path, c.Prompts.Key, c.Prompts.HoldOut = "hh-helpful.jsonl.gz", "chosen", 1899
+	c.Prompts.MaxCharacters, c.Prompts.MaxTokens = 0, 256
+	c.Proxy.HiddenSizes, c.Proxy.Temperature = []int{2048}, 1
+	c.RejectionCost, c.Episodes, c.PPO.GAELambda = 0, 36032, .95
+	c.Eval.Every, c.Eval.MaxPerplexityRatio = 512, 0
+	c.Sweep = Sweep{Seeds: 1, Grid: paperGrid}
+	return c
+}
+
+func mara() Config {
+	c := large()
+	c.Name, c.Model = "mara", "llama3.1:8b"
+	c.Prompts.Path, c.Prompts.HoldOut = "prompts.jsonl", 0
+	c.Proxy.HiddenSizes, c.Proxy.TopK = []int{1024, 256}, 40
+	c.Episodes, c.Eval.Every, c.Eval.MaxPerplexityRatio = 8192, 1024, 1.5
+	return c
+}
+
+func TestParameters(t *testing.T) {
+	for _, c := range []struct {
+		hidden          []int
+		inputs, outputs int
+		want            int64
+	}{
+		{nil, 4, 2, 4*2 + 2},
+		{[]int{3}, 4, 2, 4*3 + 3 + 3*2 + 2},
+		{[]int{2048}, 4096, 2, 4096*2048 + 2048 + 2048*2 + 2}, // the paper's actor
+		{[]int{5, 7}, 4, 1, 4*5 + 5 + 5*7 + 7 + 7 + 1},
+	} {
+		if got := (Proxy{HiddenSizes: c.hidden}).Parameters(c.inputs, c.outputs); got != c.want {
+			t.Errorf("%d → %v → %d has %d parameters, want %d", c.inputs, c.hidden, c.outputs, got, c.want)
 		}
 	}
 }
@@ -238,6 +298,15 @@ func TestPlaces(t *testing.T) {
 			func(c Config) any { return c.Reward.Headers }, map[string]string{"X-Key.a": "$TOKEN"}},
 		{"anchors", "reward: {type: sum, terms: [&a {type: vader}, *a]}", nil, nil,
 			func(c Config) any { return c.Reward.Terms }, []reward.Spec{{Type: "vader"}, {Type: "vader"}}},
+		{"texts with commas", "", []string{"PROXY_RLHF_OLLAMA_HOSTS=a:1, b:2,[::1]:3"}, nil,
+			func(c Config) any { return c.Ollama.Addresses() }, []string{"a:1", "b:2", "[::1]:3"}},
+		{"a list of texts by flag", "ollama: {host: a, hosts: [x]}", nil, []string{"--ollama.hosts="},
+			func(c Config) any { return c.Ollama.Addresses() }, []string{"a"}},
+		{"a grid", "sweep: {seeds: 2, grid: {proxy.p_t: [0.1, 1e-2], proxy.temperature: 0.5}}", nil, nil,
+			func(c Config) any { return c.Sweep },
+			Sweep{Seeds: 2, Grid: map[string][]string{"proxy.p_t": {"0.1", "1e-2"}, "proxy.temperature": {"0.5"}}}},
+		{"a grid by flag", "", nil, []string{"--sweep.grid", "{tokens: [8, 9]}"},
+			func(c Config) any { return c.Sweep.Grid }, map[string][]string{"tokens": {"8", "9"}}},
 		{"weights of words keep their case", "reward: {type: lexicon, words: {Good: 1, can't: -.5}}", nil, nil,
 			func(c Config) any { return c.Reward.Words }, map[string]float64{"Good": 1, "can't": -.5}},
 		{"a program and its arguments", "dense: false\nreward: {type: command}", []string{"PROXY_RLHF_REWARD_COMMAND=[python3, -u, my score.py]"}, nil,
@@ -387,14 +456,22 @@ func TestValidate(t *testing.T) {
 		`ollama.host is "a,b", want one`:                              func(c *Config) { c.Ollama.Host = "a,b" },
 		`ollama.binary is "", want`:                                   func(c *Config) { c.Ollama.Binary = "" },
 		`ollama.store is "", want`:                                    func(c *Config) { c.Ollama.Store = "" },
-		`ollama.parallel is 0, want`:                                  func(c *Config) { c.Ollama.Parallel = 0 },
+		`ollama.parallel is -1, want`:                                 func(c *Config) { c.Ollama.Parallel = -1 },
+		`ollama.hosts[1] is "", want one address`:                     func(c *Config) { c.Ollama.Hosts = []string{"a", ""} },
+		`ollama.hosts[1] is "a", want each address once`:              func(c *Config) { c.Ollama.Hosts = []string{"a", "a"} },
+		`sweep.seeds is -1, want`:                                     func(c *Config) { c.Sweep.Seeds = -1 },
+		`sweep.grid: "seed" is not to be varied`:                      func(c *Config) { c.Sweep.Grid = map[string][]string{"seed": {"1"}} },
+		`sweep.grid: "tokens" has no values`:                          func(c *Config) { c.Sweep.Grid = map[string][]string{"tokens": nil} },
+		`sweep.grid: tokens has 4 twice`:                              func(c *Config) { c.Sweep.Grid = map[string][]string{"tokens": {"4", "5", "4"}} },
+		`sweep.grid: tokens: "x" is not a whole number`:               func(c *Config) { c.Sweep.Grid = map[string][]string{"tokens": {"x"}} },
+		`sweep.grid: unknown key "p_t": did you mean "proxy.p_t"?`:    func(c *Config) { c.Sweep.Grid = map[string][]string{"p_t": {"0.1"}} },
 		`ollama.context_length is 44, want`:                           func(c *Config) { c.Ollama.ContextLength = 44 },
 		`ollama.timeout is 0s, want`:                                  func(c *Config) { c.Ollama.Timeout = 0 },
 		`prompts.path: empty`:                                         func(c *Config) { c.Prompts.Path = "" },
 		`prompts.max_tokens: -1 is below 0`:                           func(c *Config) { c.Prompts.MaxTokens = -1 },
 		`prompts.max_tokens is 469, want 468 at most`:                 func(c *Config) { c.Prompts.MaxTokens = 469 },
 		`prompts.validation is -1, want`:                              func(c *Config) { c.Prompts.Validation = -1 },
-		`since eval.every asks`:                                       func(c *Config) { c.Prompts.Validation = 0 },
+		`since the checkpoint is chosen by them`:                      func(c *Config) { c.Prompts.Validation, c.Eval.Every = 0, 0 },
 		`proxy.features is "x", want`:                                 func(c *Config) { c.Proxy.Features = "x" },
 		`proxy.hidden_sizes[1] is 0, want`:                            func(c *Config) { c.Proxy.HiddenSizes = []int{1, 0} },
 		`proxy.activation is "gelu", want`:                            func(c *Config) { c.Proxy.Activation = "gelu" },
@@ -462,8 +539,15 @@ func TestWarnings(t *testing.T) {
 		{"top-k 40 with top-p", .025, .9, 40, 0, .8, ""},
 		{"top-k 40 with min-p", .025, 1, 40, .05, .8, ""},
 		{"whole vocabulary", .01, 1, 0, 0, 1, off},
-		{"whole vocabulary, small p_t", 1e-6, 1, 0, 0, 1, ""},
-		{"whole vocabulary, no p_t", 0, 1, 0, 0, 1, ""},
+		{"whole vocabulary, small p_t", 1e-6, 1, 0, 0, .8, ""},
+		{"whole vocabulary, no p_t", 0, 1, 0, 0, .8, ""},
+		{"irregular tokens", 1e-4, .95, 0, 0, 1, "garbled"},
+		{"irregular tokens, any", 0, .95, 0, 0, 1, "garbled"},
+		{"min-p keeps them out", 1e-4, .95, 0, .01, 1, ""},
+		{"p_t of the paper's table", 1e-3, .95, 0, 0, 1, ""},
+		{"top-k does p_t's work", 1e-4, .95, 40, 0, 1, "no more than one of 0.001 does"},
+		{"hot, with a large p_t", .05, .95, 0, 0, 1.3, "leaves less choice and not more"},
+		{"hot, with a small p_t", .01, .95, 0, 0, 1.3, ""},
 		{"greedy", .01, .9, 0, 0, 0, off},
 		{"top-k 1", .01, .9, 1, 0, .8, off},
 		{"top-p 0", .01, 0, 0, 0, .8, off},
@@ -483,6 +567,18 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("warnings %q, want one with %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestWarningsOfServing(t *testing.T) {
+	c := valid()
+	c.Proxy.Cutoff = 0
+	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "accepts every token") {
+		t.Errorf("cutoff 0: %q", w)
+	}
+	c.Proxy.PT = .2
+	if w := c.Warnings(); len(w) != 2 {
+		t.Errorf("two faults: %q", w)
 	}
 }
 
@@ -532,6 +628,10 @@ func random(rng *rand.Rand) Config {
 			v.SetFloat(math.Exp(rng.Float64()*200 - 100))
 		case slices.Contains([]string{"prompts.hold_out", "prompts.limit", "prompts.max_characters", "eval.prompts"}, f.key):
 			v.SetInt(int64(rng.IntN(3)))
+		case f.key == "ollama.hosts":
+			c.Ollama.Hosts = [][]string{nil, {"a"}, {"a:1", "http://b:2"}}[rng.IntN(3)]
+		case f.key == "sweep.grid":
+			c.Sweep.Grid = []map[string][]string{nil, {"tokens": {"1"}}, {"proxy.p_t": {"1e-2", "0"}, "model": {text()}}}[rng.IntN(3)]
 		case f.key == "proxy.hidden_sizes":
 			c.Proxy.HiddenSizes = [][]int{nil, {1}, {3, 2, 1}}[rng.IntN(3)]
 		}
@@ -632,6 +732,27 @@ func TestRunFolder(t *testing.T) {
 	c.Run = "/x/y"
 	if got := c.RunFolder(); got != "/x/y" {
 		t.Errorf("RunFolder() = %q", got)
+	}
+}
+
+func TestWith(t *testing.T) {
+	before := valid()
+	got, err := before.With("proxy.hidden_sizes", "8,4")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := valid()
+	want.Proxy.HiddenSizes = []int{8, 4}
+	if diff := cmp.Diff(want.Complete(), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(valid(), before); diff != "" {
+		t.Errorf("the receiver was changed:\n%s", diff)
+	}
+	for key, want := range map[string]string{"proxy.p_t": `"x" is not a finite number`, "proxy.pt": `did you mean "proxy.p_t"`, "proxy": `unknown key "proxy"`} {
+		if _, err := before.With(key, "x"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("With(%s): %v, want an error with %s", key, err, want)
+		}
 	}
 }
 

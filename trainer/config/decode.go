@@ -37,6 +37,10 @@ func decodeText(f field, text string) (reflect.Value, error) {
 func parseYAML(data []byte, doc *yaml.Node) error {
 	var plain any
 	if err := yaml.Unmarshal(data, &plain); err != nil {
+		var several *yaml.TypeError // written on lines of their own
+		if errors.As(err, &several) {
+			return fmt.Errorf("yaml: %s", strings.Join(several.Errors, "; "))
+		}
 		return err
 	}
 	in := yaml.NewDecoder(bytes.NewReader(data))
@@ -139,14 +143,18 @@ func parseInt(text string) (int, error) {
 	return int(x), nil
 }
 
-// decodeList takes a list, and of numbers also one, or several with commas, so
-// that a flag need not be quoted. An empty list is nil.
+// decodeList takes a list, and of numbers and addresses also one, or several with
+// commas, so that a flag need not be quoted. An empty list is nil.
 func decodeList(key string, n *yaml.Node, t reflect.Type) (reflect.Value, error) {
 	items := n.Content
-	if n.Kind == yaml.ScalarNode && t.Elem().Kind() == reflect.Int {
+	if elem := t.Elem().Kind(); n.Kind == yaml.ScalarNode && (elem == reflect.Int || t == reflect.TypeFor[Hosts]()) {
 		items = nil
-		for part := range strings.SplitSeq(strings.Trim(n.Value, "[] "), ",") {
-			items = append(items, &yaml.Node{Kind: yaml.ScalarNode, Value: part})
+		text := n.Value
+		if elem == reflect.Int {
+			text = strings.Trim(text, "[] ")
+		}
+		for part := range strings.SplitSeq(text, ",") {
+			items = append(items, &yaml.Node{Kind: yaml.ScalarNode, Value: strings.TrimSpace(part)})
 		}
 		if len(items) == 1 && strings.TrimSpace(items[0].Value) == "" {
 			items = nil
@@ -175,8 +183,11 @@ func decodeMap(key string, n *yaml.Node, t reflect.Type) (reflect.Value, error) 
 	}
 	out := reflect.MakeMap(t)
 	for i := 0; i < len(n.Content); i += 2 {
-		name := n.Content[i].Value
-		v, err := decode(key+"."+name, n.Content[i+1], t.Elem())
+		name, item := n.Content[i].Value, n.Content[i+1]
+		if t.Elem().Kind() == reflect.Slice && item.Kind == yaml.ScalarNode { // one value of a grid
+			item = &yaml.Node{Kind: yaml.SequenceNode, Content: []*yaml.Node{item}}
+		}
+		v, err := decode(key+"."+name, item, t.Elem())
 		if err != nil {
 			return reflect.Value{}, err
 		}

@@ -64,6 +64,8 @@ func (v *flagValue) String() string {
 	switch v.knob.kind() {
 	case "ints":
 		return strings.ReplaceAll(strings.Trim(fmt.Sprint(v.value), "[]"), " ", ",")
+	case "strings":
+		return strings.Join(v.value.Interface().(Hosts), ",")
 	case "yaml":
 		if v.value.Len() == 0 {
 			return ""

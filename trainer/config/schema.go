@@ -94,8 +94,11 @@ func (f field) kind() string {
 	case reflect.Float64, reflect.Pointer:
 		return "float"
 	case reflect.Slice:
-		if t.Elem().Kind() == reflect.Int {
+		switch {
+		case t.Elem().Kind() == reflect.Int:
 			return "ints"
+		case t == reflect.TypeFor[Hosts]():
+			return "strings"
 		}
 	}
 	return "yaml"

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"regexp"
 	"slices"
@@ -40,7 +41,7 @@ func (c Config) Validate() error {
 // problems lists them in the order of the struct.
 func (c Config) problems() []problem {
 	return slices.Concat(c.checkRun(), c.Ollama.check(c.Tokens), c.checkPrompts(),
-		c.Proxy.check(), c.checkReward(), c.checkTraining(), c.Eval.check())
+		c.Proxy.check(), c.checkReward(), c.checkTraining(), c.Eval.check(), c.checkSweep())
 }
 
 // checks collects problems.
@@ -77,9 +78,15 @@ func (c Config) checkRun() (cs checks) {
 
 func (o Ollama) check(tokens int) (cs checks) {
 	cs.want(!strings.ContainsAny(o.Host, " ,"), "ollama.host", fmt.Sprintf("%q", o.Host), "one address, such as 127.0.0.1:11434")
-	cs.want(o.Host != "" || o.Binary != "", "ollama.binary", `""`, "the ollama to start, or set ollama.host")
-	cs.want(o.Host != "" || o.Store != "", "ollama.store", `""`, "a folder for models, or set ollama.host")
-	cs.want(o.Parallel >= 1, "ollama.parallel", o.Parallel, "1 or more")
+	for i, host := range o.Hosts {
+		key := fmt.Sprintf("ollama.hosts[%d]", i)
+		cs.want(host != "" && !strings.ContainsAny(host, " ,"), key, fmt.Sprintf("%q", host), "one address, such as 127.0.0.1:11434")
+		cs.want(!slices.Contains(o.Hosts[:i], host), key, fmt.Sprintf("%q", host), "each address once")
+	}
+	running := len(o.Addresses()) > 0
+	cs.want(running || o.Binary != "", "ollama.binary", `""`, "the ollama to start, or set ollama.host")
+	cs.want(running || o.Store != "", "ollama.store", `""`, "a folder for models, or set ollama.host")
+	cs.want(o.Parallel >= 0, "ollama.parallel", o.Parallel, "0 (the server's limit) or more")
 	cs.want(o.ContextLength > tokens, "ollama.context_length", o.ContextLength,
 		fmt.Sprintf("room for the prompt and %d tokens of reply", tokens))
 	cs.want(o.Timeout > 0, "ollama.timeout", o.Timeout, "more than 0")
@@ -90,9 +97,7 @@ func (c Config) checkPrompts() (cs checks) {
 	cs.borrowedError(c.Prompts.Options.Validate(), "prompts: ", "prompts")
 	cs.want(c.Prompts.MaxTokens == 0 || c.Prompts.MaxTokens+c.Tokens <= c.Ollama.ContextLength, "prompts.max_tokens", c.Prompts.MaxTokens,
 		fmt.Sprintf("%d at most, which with %d tokens of reply fill ollama.context_length %d", c.Ollama.ContextLength-c.Tokens, c.Tokens, c.Ollama.ContextLength))
-	cs.want(c.Prompts.Validation >= 0, "prompts.validation", c.Prompts.Validation, "0 or more")
-	cs.want(c.Prompts.Validation != 0 || c.Eval.Every == 0, "prompts.validation", c.Prompts.Validation,
-		"1 or more, since eval.every asks for validations")
+	cs.want(c.Prompts.Validation >= 1, "prompts.validation", c.Prompts.Validation, "1 or more, since the checkpoint is chosen by them")
 	return cs
 }
 
@@ -153,3 +158,30 @@ func (e Eval) check() (cs checks) {
 	cs.want(e.Prompts >= 0, "eval.prompts", e.Prompts, "0 (all) or more")
 	return cs
 }
+
+// checkSweep looks at the values of the grid alone; whether a combination is valid is for who makes it to ask.
+func (c Config) checkSweep() (cs checks) {
+	cs.want(c.Sweep.Seeds >= 0, "sweep.seeds", c.Sweep.Seeds, "0 (one) or more")
+	for _, key := range slices.Sorted(maps.Keys(c.Sweep.Grid)) {
+		values := c.Sweep.Grid[key]
+		switch {
+		case notSwept.MatchString(key):
+			cs = append(cs, problem(fmt.Sprintf("sweep.grid: %q is not to be varied: all runs share the servers, and of seeds say how many with sweep.seeds", key)))
+			continue
+		case len(values) == 0:
+			cs = append(cs, problem(fmt.Sprintf("sweep.grid: %q has no values, want at least one", key)))
+		}
+		for i, text := range values {
+			if _, err := c.With(key, text); err != nil {
+				cs = append(cs, problem("sweep.grid: "+err.Error()))
+			}
+			if slices.Contains(values[:i], text) {
+				cs = append(cs, problem(fmt.Sprintf("sweep.grid: %s has %s twice", key, text)))
+			}
+		}
+	}
+	return cs
+}
+
+// notSwept are the knobs that the sweep sets itself, and those of the servers, which are the same for all runs.
+var notSwept = regexp.MustCompile(`^(name|run|seed|model_file|ollama\..*|sweep\..*)$`)

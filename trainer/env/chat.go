@@ -120,35 +120,14 @@ var ErrCutOff = errors.New("the server cut the reply off: it repeated one token 
 // ErrTimeout is a reply that took longer than the client's Timeout.
 var ErrTimeout = errors.New("no reply within the time limit")
 
-// passing reports whether an error may pass by itself: no connection, or the server's own failure.
-func passing(err error) bool {
-	if errors.Is(err, context.Canceled) || errors.Is(err, ErrCutOff) || errors.Is(err, ErrTimeout) {
-		return false
+// Reply implements [LLM]: Chat, with a few more tries.
+func (c *Client) Reply(ctx context.Context, r Request) (reply Reply, err error) {
+	err = c.retry(ctx, func() error {
+		reply, err = c.Chat(ctx, r)
+		return err
+	})
+	if err != nil && ctx.Err() == nil && !errors.Is(err, ErrCutOff) {
+		err = fmt.Errorf("reply %q from %s at %s: %w", r.Prompt.ID, r.Model, c.Host(), err)
 	}
-	var e *APIError
-	if errors.As(err, &e) {
-		return e.Status == 503
-	}
-	return true
-}
-
-// chatRetry is Chat with a few more tries when the server cannot be reached.
-func (c *Client) chatRetry(ctx context.Context, r Request) (Reply, error) {
-	const tries = 4
-	wait := 500 * time.Millisecond
-	for try := 1; ; try++ {
-		reply, err := c.Chat(ctx, r)
-		if err == nil || !passing(err) || try == tries {
-			if err != nil && ctx.Err() == nil {
-				err = fmt.Errorf("reply %q from %s at %s: %w", r.Prompt.ID, r.Model, c.Host(), err)
-			}
-			return reply, err
-		}
-		select {
-		case <-ctx.Done():
-			return Reply{}, ctx.Err()
-		case <-time.After(wait):
-			wait *= 2
-		}
-	}
+	return reply, err
 }

@@ -13,13 +13,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/ollama/ollama/api"
 
-	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 )
 
@@ -27,6 +25,8 @@ import (
 type Client struct {
 	// Timeout is the longest wait for one reply; 0 is no limit. Set it before the first request.
 	Timeout time.Duration
+	// RetryWait is the wait before the second try, doubled each time; 0: 500ms. Set it before the first request.
+	RetryWait time.Duration
 
 	base *url.URL
 	http *http.Client
@@ -95,31 +95,6 @@ func (c *Client) Has(ctx context.Context, model string) (bool, error) {
 	return err == nil, err
 }
 
-var blobName = regexp.MustCompile(`sha256-([0-9a-f]{64})`)
-
-// Base says what a model is, as a proxy file records it.
-func (c *Client) Base(ctx context.Context, model string) (proxy.Base, error) {
-	show, err := c.api.Show(ctx, &api.ShowRequest{Model: model, Verbose: true})
-	if err != nil {
-		return proxy.Base{}, fmt.Errorf("model %s: %w", model, err)
-	}
-	b := proxy.Base{}
-	b.Architecture, _ = show.ModelInfo["general.architecture"].(string)
-	if d, ok := show.ModelInfo[b.Architecture+".embedding_length"].(float64); ok {
-		b.EmbeddingLength = int(d)
-	}
-	if tokens, ok := show.ModelInfo["tokenizer.ggml.tokens"].([]any); ok {
-		b.VocabSize = len(tokens)
-	}
-	if m := blobName.FindStringSubmatch(show.Modelfile); m != nil {
-		b.Digest = "sha256:" + m[1]
-	}
-	if b.EmbeddingLength == 0 || b.VocabSize == 0 {
-		return proxy.Base{}, fmt.Errorf("model %s: the server does not say its embedding length and vocabulary", model)
-	}
-	return b, nil
-}
-
 // Create makes a model: from another (from) or a GGUF file's digest (file), with a proxy's digest (adapter) or without.
 func (c *Client) Create(ctx context.Context, model, from, file, adapter string) error {
 	req := &api.CreateRequest{Model: model, From: from}
@@ -152,7 +127,7 @@ func (c *Client) Load(ctx context.Context, model string) error {
 	return nil
 }
 
-// PushFile uploads a file as a blob and returns its digest.
+// PushFile implements [LLM].
 func (c *Client) PushFile(ctx context.Context, path string) (string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -164,11 +139,15 @@ func (c *Client) PushFile(ctx context.Context, path string) (string, error) {
 		return "", err
 	}
 	digest := "sha256:" + hex.EncodeToString(h.Sum(nil))
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return "", err
-	}
-	if err := c.api.CreateBlob(ctx, digest, f); err != nil {
-		return "", fmt.Errorf("push %s: %w", path, err)
+	err = c.retry(ctx, func() error {
+		if _, err := f.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		// Its reader must not be closed: there may be another try.
+		return c.api.CreateBlob(ctx, digest, io.NopCloser(f))
+	})
+	if err != nil {
+		return "", fmt.Errorf("push %s to %s: %w", path, c.Host(), err)
 	}
 	return digest, nil
 }

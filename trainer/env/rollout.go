@@ -14,14 +14,14 @@ const DoneCut = "cut"
 // Rollout asks for all requests with at most parallel in flight and returns the replies in the order of the requests. done
 // may be nil; it is called after each reply, one call at a time, in any order. A reply that the server cut off is dropped: its
 // place holds a Reply without text whose DoneReason is DoneCut. Any other error ends the rollout.
-func Rollout(ctx context.Context, c *Client, requests []Request, parallel int, done func(*Reply)) ([]Reply, error) {
+func Rollout(ctx context.Context, llm LLM, requests []Request, parallel int, done func(*Reply)) ([]Reply, error) {
 	replies := make([]Reply, len(requests))
 	var reporting sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(parallel, 1))
 	for i := range requests {
 		g.Go(func() error {
-			reply, err := c.chatRetry(ctx, requests[i])
+			reply, err := llm.Reply(ctx, requests[i])
 			if errors.Is(err, ErrCutOff) {
 				reply, err = Reply{Prompt: requests[i].Prompt, DoneReason: DoneCut}, nil
 			}

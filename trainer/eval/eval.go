@@ -55,7 +55,7 @@ type Scores struct {
 }
 
 // Run answers every prompt once and scores the replies.
-func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, error) {
+func (s Setting) Run(ctx context.Context, llm env.LLM, p Policy) (*Scores, error) {
 	requests := make([]env.Request, len(s.Prompts))
 	for i, prompt := range s.Prompts {
 		options := map[string]any{"num_predict": s.Tokens}
@@ -65,7 +65,7 @@ func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, err
 		requests[i] = env.Request{Model: p.Model, Prompt: prompt, Options: options, LogProbs: true}
 	}
 	start := time.Now()
-	replies, err := env.Rollout(ctx, c, requests, s.Parallel, func(*env.Reply) {
+	replies, err := env.Rollout(ctx, llm, requests, s.Parallel, func(*env.Reply) {
 		if s.Progress != nil {
 			s.Progress()
 		}
@@ -80,7 +80,7 @@ func (s Setting) Run(ctx context.Context, c *env.Client, p Policy) (*Scores, err
 		}
 	}
 	samples := Samples(replies)
-	if err := s.addStates(ctx, c, p, replies, samples); err != nil {
+	if err := s.addStates(ctx, llm, p, replies, samples); err != nil {
 		return nil, err
 	}
 	j, err := reward.Judge(ctx, s.Reward, samples, s.MaxDropped)

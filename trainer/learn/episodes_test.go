@@ -223,7 +223,7 @@ func TestRewardMetricsAndFiles(t *testing.T) {
 	m := map[string]float64{}
 	rolloutMetrics(m, paid, time.Second, time.Second)
 	for name, want := range map[string]float64{
-		"reward": 7, "reward_std": math.Sqrt2, "objective/scores": 7, "charts/episodic_return": 7,
+		"reward": 7, "reward_std": math.Sqrt2, "charts/episodic_return": 7,
 		"rewards/person/mean": -1.5, "rewards/person/std": math.Sqrt(.5), "rewards/http/mean": 10, "rewards/http/std": 0,
 	} {
 		if got, ok := m[name]; !ok || math.Abs(got-want) > 1e-12 {

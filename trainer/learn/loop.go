@@ -52,6 +52,8 @@ type State struct {
 	Best      Validation
 	Greedy    Validation
 	Started   bool // Greedy is known and the features have been observed
+	// Records is how much of the recorded files was written by then.
+	Records run.Mark
 }
 
 // Validation is how a policy did on the validation prompts.
@@ -65,20 +67,22 @@ type Validation struct {
 // Loop trains one proxy.
 type Loop struct {
 	Config     config.Config
-	Client     *env.Client
+	Client     env.LLM
 	Base       proxy.Base
 	Reward     reward.Reward
 	Train      []prompts.Prompt
 	Validation []prompts.Prompt
 	Folder     *run.Folder
 	Reporter   Reporter
+	// Resume says where to begin: [ResumeAuto] (or ""), [ResumeNever] or the path of a checkpoint.
+	Resume string
 
 	agent  *ppo.Agent
 	state  State
 	pushed string // digest of the proxy that the server runs
 }
 
-// Run trains until the configured number of episodes, from the last checkpoint if the folder has one. When ctx is
+// Run trains until the configured number of episodes, from the checkpoint that Resume says. When ctx is
 // cancelled it saves and returns ctx's error.
 func (l *Loop) Run(ctx context.Context) (State, error) {
 	if err := l.restore(); err != nil {
@@ -135,19 +139,14 @@ func (l *Loop) validationDue() bool {
 	return now > last && (now >= l.Config.Episodes || every > 0 && now/every != last/every)
 }
 
-// restore makes the agent, new or from the folder's last checkpoint.
+// restore makes the agent, new or from a checkpoint.
 func (l *Loop) restore() error {
 	inputLength := l.proxyConfig().InputLength()
 	var err error
 	if l.agent, err = ppo.New(inputLength, l.Config.PPO); err != nil {
 		return err
 	}
-	err = l.Folder.LoadCheckpoint(LastCheckpoint, &l.state)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		l.state = State{Base: l.Base}
-		return nil
-	case err != nil:
+	if found, err := l.resume(); err != nil || !found {
 		return err
 	}
 	return l.agent.Restore(l.state.Agent)
@@ -156,6 +155,9 @@ func (l *Loop) restore() error {
 func (l *Loop) save(name string) error {
 	var err error
 	if l.state.Agent, err = l.agent.State(); err != nil {
+		return err
+	}
+	if l.state.Records, err = l.Folder.Mark(run.MetricsFile, SamplesFile); err != nil {
 		return err
 	}
 	return l.Folder.SaveCheckpoint(name, l.state)
@@ -280,6 +282,7 @@ func (l *Loop) batch(ctx context.Context) error {
 	}
 	l.state.Episodes += len(replies)
 	rolloutMetrics(metrics, paid, rolled, time.Since(start))
+	objectiveMetrics(metrics, paid.Replies, paid.Episodes, l.Config.RejectionCost)
 	if err := l.Folder.AppendMetrics(int64(l.state.Episodes), time.Now(), metrics); err != nil {
 		return err
 	}
@@ -358,14 +361,19 @@ func validation(episodes int, s *eval.Scores) Validation {
 // ErrNoCheckpoint is a run in which no policy was fit to be exported.
 var ErrNoCheckpoint = errors.New("no validation stayed within eval.max_perplexity_ratio of greedy's perplexity: lower the learning rate, raise rejection_cost, or raise the ratio")
 
-// Best returns the best checkpoint's policy, with its validation in the file's training record.
+// Best returns the best checkpoint's policy.
 func (l *Loop) Best() (*proxy.Model, error) {
-	var s State
-	err := l.Folder.LoadCheckpoint(BestCheckpoint, &s)
+	m, err := l.Checkpoint(l.Folder.Path(BestCheckpoint))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, ErrNoCheckpoint
 	}
-	if err != nil {
+	return m, err
+}
+
+// Checkpoint returns the policy of the checkpoint at path, with its validation, if it was validated, in the file's training record.
+func (l *Loop) Checkpoint(path string) (*proxy.Model, error) {
+	var s State
+	if err := run.LoadCheckpoint(path, &s); err != nil {
 		return nil, err
 	}
 	agent, err := ppo.FromState(s.Agent)
@@ -374,13 +382,17 @@ func (l *Loop) Best() (*proxy.Model, error) {
 	}
 	l.state.Episodes, l.Base = s.Episodes, s.Base
 	c := l.proxyConfig()
-	c.Training["validation_reward"] = s.Best.Reward
-	c.Training["validation_perplexity"] = s.Best.Perplexity
-	c.Training["greedy_reward"] = s.Greedy.Reward
-	c.Training["greedy_perplexity"] = s.Greedy.Perplexity
+	if s.Best.Episodes > 0 && s.Best.Episodes == s.Episodes {
+		c.Training["validation_reward"] = s.Best.Reward
+		c.Training["validation_perplexity"] = s.Best.Perplexity
+	}
+	if s.Started {
+		c.Training["greedy_reward"] = s.Greedy.Reward
+		c.Training["greedy_perplexity"] = s.Greedy.Perplexity
+	}
 	m, err := agent.Proxy(c)
 	if err != nil {
-		return nil, fmt.Errorf("export %s: %w", BestCheckpoint, err)
+		return nil, fmt.Errorf("export %s: %w", path, err)
 	}
 	return m, nil
 }

@@ -29,11 +29,10 @@ func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Durati
 	m["charts/episodic_return"] = stats.Mean(returns)
 	m["charts/episodic_length"] = float64(tokens) / float64(len(replies))
 	m["charts/SPS"] = float64(tokens) / (rollout + update).Seconds()
-	m["objective/scores"] = stats.Mean(returns)
 	// TRL takes the deviation within the group of a prompt's replies; here it is the batch's.
-	m["reward"], m["reward_std"] = stats.Mean(returns), stats.Deviation(returns)
+	m["reward"], m["reward_std"] = stats.Mean(returns), deviation(returns)
 	for _, t := range paid.Terms {
-		m["rewards/"+t.Name+"/mean"], m["rewards/"+t.Name+"/std"] = stats.Mean(t.Scores), stats.Deviation(t.Scores)
+		m["rewards/"+t.Name+"/mean"], m["rewards/"+t.Name+"/std"] = stats.Mean(t.Scores), deviation(t.Scores)
 	}
 	m["proxy/rejections_per_token"] = perToken(rejected)
 	m["proxy/forced_per_token"] = perToken(forced)
@@ -44,6 +43,14 @@ func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Durati
 	if asked := proposed - forced; asked > 0 {
 		m["proxy/accept_rate"] = float64(asked-rejected) / float64(asked)
 	}
+}
+
+// deviation is 0 of one number: a metric must be a number.
+func deviation(xs []float64) float64 {
+	if len(xs) < 2 {
+		return 0
+	}
+	return stats.Deviation(xs)
 }
 
 // sampleRecord is a line of the samples file.

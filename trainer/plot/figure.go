@@ -39,11 +39,14 @@ const (
 	svgFallback = ",Arial,Helvetica,sans-serif"
 )
 
-func (f figure) render() (svg, png []byte, err error) {
-	vector := vgsvg.New(width, f.height())
-	f.draw(draw.New(vector))
-	raster := vgimg.NewWith(vgimg.UseWH(width, f.height()), vgimg.UseDPI(dotsPerInch), vgimg.UseBackgroundColor(color.White))
-	f.draw(draw.New(raster))
+func (f figure) render() (svg, png []byte, err error) { return render(width, f.height(), f.draw) }
+
+// render draws the same on a vector and on a raster canvas.
+func render(width, height vg.Length, paint func(draw.Canvas)) (svg, png []byte, err error) {
+	vector := vgsvg.New(width, height)
+	paint(draw.New(vector))
+	raster := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(dotsPerInch), vgimg.UseBackgroundColor(color.White))
+	paint(draw.New(raster))
 
 	var s, p bytes.Buffer
 	if _, err := vector.WriteTo(&s); err != nil {
@@ -56,9 +59,7 @@ func (f figure) render() (svg, png []byte, err error) {
 }
 
 func (f figure) draw(c draw.Canvas) {
-	c.SetColor(color.White) // a page behind the SVG may be dark
-	c.Fill(c.Rectangle.Path())
-	c = draw.Crop(c, margin, -2*margin, margin, -margin)
+	c = page(c)
 
 	// The panel with the widest labels says where all axes begin.
 	areas, offsets, left := make([]draw.Canvas, len(f.panels)), make([]vg.Length, len(f.panels)), vg.Length(0)
@@ -74,26 +75,63 @@ func (f figure) draw(c draw.Canvas) {
 	for i, p := range f.panels {
 		p.Draw(draw.Crop(areas[i], left-offsets[i], 0, 0, 0))
 	}
-	f.drawHead(draw.Crop(c, left, 0, 0, 0))
+	drawHead(draw.Crop(c, left, 0, 0, 0), f.title, f.legend)
 }
 
-// drawHead draws the title, and under it the legend in one row, where it cannot
+// page makes the canvas white, since what is behind an SVG may be dark, and leaves the margins off.
+func page(c draw.Canvas) draw.Canvas {
+	c.SetColor(color.White)
+	c.Fill(c.Rectangle.Path())
+	return draw.Crop(c, margin, -2*margin, margin, -margin)
+}
+
+// legendRow is the height of a row of the legend. The first is within headHeight.
+const legendRow = 1.6 * fontSize
+
+// drawHead draws the title, and under it the legend in rows, where it cannot
 // hide a point.
-func (f figure) drawHead(c draw.Canvas) {
+func drawHead(c draw.Canvas, title string, legend []entry) {
 	style := plot.New().Title.TextStyle
 	style.Font.Variant, style.Font.Size = "Sans", titleSize
 	style.XAlign, style.YAlign = draw.XLeft, draw.YTop
-	c.FillText(style, vg.Point{X: c.Min.X, Y: c.Max.Y}, f.title)
+	c.FillText(style, vg.Point{X: c.Min.X, Y: c.Max.Y}, title)
 
-	at := c.Min.X
-	for _, e := range f.legend {
-		l := plot.NewLegend()
-		l.Left, l.Top = true, true
-		l.TextStyle.Font.Variant, l.TextStyle.Font.Size = "Sans", fontSize
-		l.Add(e.name, e.icon)
-		row := c
-		row.Min.X, row.Max.Y = at, c.Max.Y-1.8*titleSize
-		l.Draw(row)
-		at += l.ThumbnailWidth + l.TextStyle.Width(" "+e.name) + 2*fontSize
+	row := c
+	row.Max.Y -= 1.8 * titleSize
+	for _, entries := range legendRows(legend, c.Max.X-c.Min.X) {
+		at := row
+		for _, e := range entries {
+			l := e.legend()
+			l.Draw(at)
+			at.Min.X += e.width(l)
+		}
+		row.Max.Y -= legendRow
 	}
+}
+
+// legendRows divides a legend so that no row is wider than there is room.
+func legendRows(legend []entry, room vg.Length) (rows [][]entry) {
+	left := vg.Length(0)
+	for _, e := range legend {
+		w := e.width(e.legend())
+		if len(rows) == 0 || w > left {
+			rows, left = append(rows, nil), room
+		}
+		rows[len(rows)-1] = append(rows[len(rows)-1], e)
+		left -= w
+	}
+	return rows
+}
+
+// legend is gonum's for one entry alone.
+func (e entry) legend() plot.Legend {
+	l := plot.NewLegend()
+	l.Left, l.Top = true, true
+	l.TextStyle.Font.Variant, l.TextStyle.Font.Size = "Sans", fontSize
+	l.Add(e.name, e.icon)
+	return l
+}
+
+func (e entry) width(l plot.Legend) vg.Length {
+	return l.ThumbnailWidth + l.TextStyle.Width(" "+e.name) + 2*fontSize
 }

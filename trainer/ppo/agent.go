@@ -8,6 +8,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -22,16 +23,16 @@ const (
 // [New] or [FromState]. It is not for concurrent use.
 //
 // At n parameters in both networks together it holds 14n bytes: weights, Adam's
-// two moments, and the gradients of one network at a time. An update takes 2n more
-// for the machine's copy of a gradient, and one minibatch's activations.
+// two moments, and the gradients of one network at a time; and one minibatch's
+// features and activations.
 type Agent struct {
 	inputLength int
 	options     Options
-	actor       *network
-	critic      *network
+	actor       *nn.Network
+	critic      *nn.Network
 
-	features rl.Running    // statistics of the features, see the package comment
-	standard *standardiser // made of features; nil when they changed
+	features rl.Running       // statistics of the features, see the package comment
+	standard *nn.Standardiser // made of features; nil when they changed
 
 	x         *tensor.Dense // minibatch × inputLength: the input of every program
 	actorOn   *actorProgram
@@ -57,19 +58,20 @@ func New(inputLength int, o Options) (*Agent, error) {
 	a := &Agent{
 		inputLength: inputLength,
 		options:     o,
-		actor:       newNetwork("actor", sizes(2), o.Activation, rand.New(stream(streamActor))),
-		critic:      newNetwork("critic", sizes(1), o.Activation, rand.New(stream(streamCritic))),
+		actor:       nn.NewNetwork("actor", sizes(2), o.Activation, rand.New(stream(streamActor))),
+		critic:      nn.NewNetwork("critic", sizes(1), o.Activation, rand.New(stream(streamCritic))),
 		x:           tensor.New(tensor.WithShape(o.MinibatchSize, inputLength), tensor.Of(tensor.Float32)),
 		shuffling:   stream(streamShuffle),
 	}
 	a.options.HiddenSizes = append([]int(nil), o.HiddenSizes...)
-	a.actor.quieten(math.Log(o.InitialAccept), math.Log(1-o.InitialAccept))
-	a.critic.quieten(0)
-	a.critic.shareGradients(a.actor)
+	a.actor.Quieten(math.Log(o.InitialAccept), math.Log(1-o.InitialAccept))
+	a.critic.Quieten(0)
+	a.critic.ShareGradients(a.actor)
+	scratch := nn.Scratch{}
 	var errs [3]error
-	a.actorOn, errs[0] = newActorProgram(a.actor, a.x, o)
-	a.criticOn, errs[1] = newCriticProgram(a.critic, a.x)
-	a.valuesOn, errs[2] = newValueProgram(a.critic, a.x)
+	a.actorOn, errs[0] = newActorProgram(a.actor, a.x, scratch, o)
+	a.criticOn, errs[1] = newCriticProgram(a.critic, a.x, scratch)
+	a.valuesOn, errs[2] = newValueProgram(a.critic, a.x, scratch)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("ppo: new agent: building the graphs: %w", err)
 	}
@@ -97,7 +99,7 @@ func (a *Agent) Observe(features []float32) error {
 	if len(features) != a.inputLength {
 		return fmt.Errorf("ppo: observe: %d features, want %d", len(features), a.inputLength)
 	}
-	if i := firstNotFinite(features); i >= 0 {
+	if i := nn.FirstNotFinite(features); i >= 0 {
 		return fmt.Errorf("ppo: observe: feature %d is %v, want a finite number", i, features[i])
 	}
 	a.standard = nil
@@ -108,7 +110,7 @@ func (a *Agent) Observe(features []float32) error {
 // standardised. It runs in plain float64 loops, one vector at a time: for tests
 // and spot checks. It panics if the number of features is wrong.
 func (a *Agent) Accept(features []float32) float64 {
-	z := a.actor.forward(a.standardise(features))
+	z := a.actor.Forward(a.standardiser().Row(features))
 	return 1 / (1 + math.Exp(z[1]-z[0]))
 }
 
@@ -116,50 +118,12 @@ func (a *Agent) Accept(features []float32) float64 {
 // discounted, from a decision with these features on. As [Agent.Accept], it is
 // for tests and spot checks.
 func (a *Agent) Value(features []float32) float64 {
-	return a.critic.forward(a.standardise(features))[0]
+	return a.critic.Forward(a.standardiser().Row(features))[0]
 }
 
-func (a *Agent) standardise(features []float32) []float64 {
-	if len(features) != a.inputLength {
-		panic(fmt.Sprintf("ppo: %d features, want %d", len(features), a.inputLength))
-	}
-	row := make([]float32, len(features))
-	a.standardiser().apply(row, features)
-	x := make([]float64, len(row))
-	for i, v := range row {
-		x[i] = float64(v)
-	}
-	return x
-}
-
-func (a *Agent) standardiser() *standardiser {
+func (a *Agent) standardiser() *nn.Standardiser {
 	if a.standard == nil {
-		a.standard = newStandardiser(a.inputLength, &a.features)
+		a.standard = nn.NewStandardiser(a.inputLength, &a.features)
 	}
 	return a.standard
-}
-
-// standardiser is y = (x − mean)·inverse in float32, the very numbers that
-// [Agent.Proxy] folds.
-type standardiser struct{ mean, inverse []float32 }
-
-// newStandardiser returns the identity where nothing was seen.
-func newStandardiser(n int, r *rl.Running) *standardiser {
-	s := &standardiser{mean: make([]float32, n), inverse: make([]float32, n)}
-	for i := range n {
-		s.inverse[i] = 1
-		if r.Count > 0 {
-			s.mean[i] = float32(r.Mean[i])
-			s.inverse[i] = float32(1 / r.Scale(i))
-		}
-	}
-	return s
-}
-
-func (s *standardiser) apply(to, from []float32) {
-	mean, inverse := s.mean[:len(from)], s.inverse[:len(from)]
-	to = to[:len(from)]
-	for i, v := range from {
-		to[i] = (v - mean[i]) * inverse[i]
-	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/sampler"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -82,9 +83,9 @@ func warm(t testing.TB, a *Agent, rng *rand.Rand) {
 func weightsOf(t testing.TB, a *Agent) [][]float32 {
 	t.Helper()
 	var w [][]float32
-	for _, n := range []*network{a.actor, a.critic} {
-		for _, p := range n.params {
-			w = append(w, slices.Clone(p.values))
+	for _, n := range []*nn.Network{a.actor, a.critic} {
+		for _, p := range n.Params {
+			w = append(w, slices.Clone(p.Values))
 		}
 	}
 	return w
@@ -321,8 +322,8 @@ func TestNormAdv(t *testing.T) {
 		o := smallOptions()
 		o.NormAdv, o.CriticLearningRate, o.MaxGradNorm, o.AdamEps = norm, 0, 0, 1e-3
 		a := newAgent(t, o)
-		for i := range a.critic.params {
-			clear(a.critic.params[i].values)
+		for i := range a.critic.Params {
+			clear(a.critic.Params[i].Values)
 		}
 		rng := rand.New(rand.NewPCG(8, 1))
 		batch, _ := signBandit(a, rng, 30)
@@ -333,7 +334,7 @@ func TestNormAdv(t *testing.T) {
 		if _, err := a.Update(batch); err != nil {
 			t.Fatal(err)
 		}
-		return slices.Clone(a.actor.params[0].values)
+		return slices.Clone(a.actor.Params[0].Values)
 	}
 	distance := func(a, b []float32) (d float64) {
 		for i := range a {
@@ -538,8 +539,8 @@ func TestNaNStopsAndNamesTheTensor(t *testing.T) {
 		change func(*Agent, []rl.Episode)
 		want   string
 	}{
-		{"actor's weight", func(a *Agent, _ []rl.Episode) { a.actor.params[2].values[1] = float32(math.NaN()) }, "actor: weight 1.weight is NaN at index 1"},
-		{"critic's weight", func(a *Agent, _ []rl.Episode) { a.critic.params[3].values[0] = float32(math.Inf(1)) }, "critic: weight 1.bias is +Inf"},
+		{"actor's weight", func(a *Agent, _ []rl.Episode) { a.actor.Params[2].Values[1] = float32(math.NaN()) }, "actor: weight 1.weight is NaN at index 1"},
+		{"critic's weight", func(a *Agent, _ []rl.Episode) { a.critic.Params[3].Values[0] = float32(math.Inf(1)) }, "critic: weight 1.bias is +Inf"},
 		{"value loss", func(_ *Agent, b []rl.Episode) { b[0].Transitions[0].Reward = 1e30 }, "critic: value loss is +Inf"},
 		{"policy loss", func(_ *Agent, b []rl.Episode) {
 			b[0].Transitions[0].LogProb, b[0].Transitions[0].Reward = -1e4, -1e3
@@ -614,11 +615,9 @@ func TestNothingOutlivesARun(t *testing.T) {
 	if _, err := a.Update(batch); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range []machine{a.actorOn.machine, a.criticOn.machine, a.valuesOn.machine} {
-		for _, n := range m.graph.AllNodes() {
-			if n.Op() != nil && n.Value() != nil && !n.IsScalar() {
-				t.Errorf("%v keeps a value of shape %v", n, n.Value().Shape())
-			}
+	for _, m := range []nn.Machine{a.actorOn.Machine, a.criticOn.Machine, a.valuesOn.Machine} {
+		for _, n := range m.Holding() {
+			t.Errorf("%v keeps a value of shape %v", n, n.Value().Shape())
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -16,7 +17,7 @@ func BenchmarkMinibatch(b *testing.B) {
 		{1152, 256, 512},
 		{4096, 2048, 1024},
 	} {
-		b.Run(fmt.Sprintf("%s/d%d-h%d-b%d", BLAS(), size.inputs, size.hidden, size.rows), func(b *testing.B) {
+		b.Run(fmt.Sprintf("%s/d%d-h%d-b%d", nn.BLAS(), size.inputs, size.hidden, size.rows), func(b *testing.B) {
 			o := DefaultOptions()
 			o.HiddenSizes, o.MinibatchSize = []int{size.hidden}, size.rows
 			a, err := New(size.inputs, o)

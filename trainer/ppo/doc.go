@@ -30,13 +30,8 @@
 //
 // # Graphs
 //
-// Losses and gradients are Gorgonia's, on its tape machine: on its Lisp machine
-// the clipping of the ratio has no gradient. Graphs have fixed shapes, so each is
-// compiled once, for a full minibatch, and rows beyond a smaller one weigh 0.
-// The optimiser is ours because Gorgonia's clip element by element and run on one
-// core. BLAS is gonum's in pure Go, or OpenBLAS with
-//
-//	CGO_LDFLAGS=-lopenblas go build -tags openblas
+// Losses and gradients are Gorgonia's, in fixed shapes, and the optimiser is ours:
+// see package nn.
 //
 // An [Agent] is not for concurrent use. Two agents may be used at the same time.
 package ppo

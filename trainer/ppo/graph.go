@@ -1,130 +1,14 @@
 package ppo
 
 import (
-	"fmt"
-
 	G "gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 
-	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 )
 
 // Everything in this file builds nodes of a static Gorgonia graph and nothing
-// is computed here. The builders take the element type as an argument because
-// production runs in float32 and the central-difference tests need float64.
-
-// mlp is a stack of linear layers in a graph. Its parameters are listed layer
-// by layer, weight before bias; weights are in × out and biases 1 × out.
-type mlp struct {
-	x      *G.Node // batch × sizes[0]
-	params G.Nodes
-	out    *G.Node // batch × sizes[last]
-}
-
-// newMLP adds x → linear → activation → … → linear to g. A bias is added as
-// the outer product 1·b, which runs on BLAS forwards and backwards where
-// Gorgonia's broadcasting copies element by element.
-func newMLP(g *G.ExprGraph, dt tensor.Dtype, sizes []int, activation proxy.Activation, batch int) (mlp, error) {
-	m := mlp{x: G.NewMatrix(g, dt, G.WithShape(batch, sizes[0]), G.WithName("x"))}
-	ones := onesColumn(g, dt, batch)
-	m.out = m.x
-	var err error
-	for i := range len(sizes) - 1 {
-		w := G.NewMatrix(g, dt, G.WithShape(sizes[i], sizes[i+1]), G.WithName(weightName(i)))
-		b := G.NewMatrix(g, dt, G.WithShape(1, sizes[i+1]), G.WithName(biasName(i)))
-		m.params = append(m.params, w, b)
-		if i > 0 {
-			if m.out, err = activate(activation, m.out); err != nil {
-				return mlp{}, err
-			}
-		}
-		if m.out, err = linear(m.out, w, b, ones); err != nil {
-			return mlp{}, fmt.Errorf("layer %d: %w", i, err)
-		}
-	}
-	return m, nil
-}
-
-func weightName(layer int) string { return fmt.Sprintf("%d.weight", layer) }
-func biasName(layer int) string   { return fmt.Sprintf("%d.bias", layer) }
-
-func onesColumn(g *G.ExprGraph, dt tensor.Dtype, batch int) *G.Node {
-	return G.NewMatrix(g, dt, G.WithShape(batch, 1), G.WithName("ones"), G.WithValue(tensor.Ones(dt, batch, 1)))
-}
-
-func linear(x, w, b, ones *G.Node) (*G.Node, error) {
-	xw, err := G.Mul(x, w)
-	if err != nil {
-		return nil, err
-	}
-	bias, err := G.Mul(ones, b)
-	if err != nil {
-		return nil, err
-	}
-	return G.Add(xw, bias)
-}
-
-func activate(name proxy.Activation, x *G.Node) (*G.Node, error) {
-	switch name {
-	case proxy.ReLU:
-		return G.Rectify(x)
-	case proxy.Tanh:
-		return G.Tanh(x)
-	case proxy.SiLU:
-		s, err := G.Sigmoid(x)
-		if err != nil {
-			return nil, err
-		}
-		return G.HadamardProd(x, s)
-	}
-	return nil, fmt.Errorf("unknown activation %q: use relu, tanh or silu", name)
-}
-
-// chain applies graph operations one after the other and keeps the first
-// error, so that a formula can be read as one.
-type chain struct {
-	dt  tensor.Dtype
-	err error
-}
-
-func (c *chain) keep(n *G.Node, err error) *G.Node {
-	if c.err == nil {
-		c.err = err
-	}
-	return n
-}
-
-func (c *chain) binary(op func(a, b *G.Node) (*G.Node, error), a, b *G.Node) *G.Node {
-	if c.err != nil {
-		return nil
-	}
-	return c.keep(op(a, b))
-}
-
-func (c *chain) unary(op func(a *G.Node) (*G.Node, error), a *G.Node) *G.Node {
-	if c.err != nil {
-		return nil
-	}
-	return c.keep(op(a))
-}
-
-func (c *chain) add(a, b *G.Node) *G.Node { return c.binary(G.Add, a, b) }
-func (c *chain) sub(a, b *G.Node) *G.Node { return c.binary(G.Sub, a, b) }
-func (c *chain) mul(a, b *G.Node) *G.Node { return c.binary(G.HadamardProd, a, b) }
-func (c *chain) relu(a *G.Node) *G.Node   { return c.unary(G.Rectify, a) }
-func (c *chain) exp(a *G.Node) *G.Node    { return c.unary(G.Exp, a) }
-func (c *chain) neg(a *G.Node) *G.Node    { return c.unary(G.Neg, a) }
-
-func (c *chain) sum(a *G.Node, along ...int) *G.Node {
-	return c.unary(func(a *G.Node) (*G.Node, error) { return G.Sum(a, along...) }, a)
-}
-
-func (c *chain) constant(v float64) *G.Node {
-	if c.dt == tensor.Float64 {
-		return G.NewConstant(v)
-	}
-	return G.NewConstant(float32(v))
-}
+// is computed here. The element type is that of the logits: production runs in
+// float32 and the central-difference tests need float64.
 
 // actorLoss is the objective of the actor over one minibatch. Rows count with
 // their weight: 1/rows for a real one, 0 for padding.
@@ -162,21 +46,21 @@ func newActorLoss(logits *G.Node, clip, entCoef float64) (actorLoss, error) {
 		advantage:  vector("advantage"),
 		weight:     vector("weight"),
 	}
-	c := &chain{dt: dt}
-	all := c.unary(func(n *G.Node) (*G.Node, error) { return G.LogSoftMax(n) }, logits)
-	l.logProb = c.sum(c.mul(l.action, all), 1)
+	c := &nn.Formula{Dtype: dt}
+	all := c.LogSoftMax(logits)
+	l.logProb = c.Sum(c.Mul(l.action, all), 1)
 
-	ratio := c.exp(c.sub(l.logProb, l.oldLogProb))
-	low, high := c.constant(1-clip), c.constant(1+clip)
-	clippedRatio := c.sub(c.add(c.relu(c.sub(ratio, low)), low), c.relu(c.sub(ratio, high)))
-	plain, clipped := c.mul(ratio, l.advantage), c.mul(clippedRatio, l.advantage)
-	surrogate := c.sub(plain, c.relu(c.sub(plain, clipped)))
-	l.policy = c.neg(c.sum(c.mul(l.weight, surrogate)))
+	ratio := c.Exp(c.Sub(l.logProb, l.oldLogProb))
+	low, high := c.Constant(1-clip), c.Constant(1+clip)
+	clippedRatio := c.Sub(c.Add(c.ReLU(c.Sub(ratio, low)), low), c.ReLU(c.Sub(ratio, high)))
+	plain, clipped := c.Mul(ratio, l.advantage), c.Mul(clippedRatio, l.advantage)
+	surrogate := c.Sub(plain, c.ReLU(c.Sub(plain, clipped)))
+	l.policy = c.Neg(c.Sum(c.Mul(l.weight, surrogate)))
 
-	plogp := c.sum(c.mul(c.exp(all), all), 1)
-	l.entropy = c.neg(c.sum(c.mul(l.weight, plogp)))
-	l.loss = c.sub(l.policy, c.mul(c.constant(entCoef), l.entropy))
-	return l, c.err
+	plogp := c.Sum(c.Mul(c.Exp(all), all), 1)
+	l.entropy = c.Neg(c.Sum(c.Mul(l.weight, plogp)))
+	l.loss = c.Sub(l.policy, c.Mul(c.Constant(entCoef), l.entropy))
+	return l, c.Err
 }
 
 // criticLoss is half the weighted mean squared error of the values, which is
@@ -195,9 +79,9 @@ func newCriticLoss(out *G.Node) (criticLoss, error) {
 		target: G.NewVector(g, dt, G.WithShape(batch), G.WithName("target")),
 		weight: G.NewVector(g, dt, G.WithShape(batch), G.WithName("weight")),
 	}
-	c := &chain{dt: dt}
-	l.value = c.sum(out, 1)
-	diff := c.sub(l.value, l.target)
-	l.loss = c.mul(c.constant(.5), c.sum(c.mul(l.weight, c.unary(G.Square, diff))))
-	return l, c.err
+	c := &nn.Formula{Dtype: dt}
+	l.value = c.Sum(out, 1)
+	diff := c.Sub(l.value, l.target)
+	l.loss = c.Mul(c.Constant(.5), c.Sum(c.Mul(l.weight, c.Square(diff))))
+	return l, c.Err
 }

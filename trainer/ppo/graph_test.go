@@ -14,106 +14,16 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn/nntest"
 )
 
-// lab is a graph of an MLP and a loss in float64, with random inputs and weights.
-type lab struct {
-	t     *testing.T
-	mlp   mlp
-	vm    G.VM
-	loss  G.Value
-	grads []G.Value
-}
-
-// run returns the loss and the gradient of each parameter.
-func (l *lab) run() (float64, [][]float64) {
-	l.t.Helper()
-	if err := l.vm.RunAll(); err != nil {
-		l.t.Fatal(err)
-	}
-	l.vm.Reset()
-	grads := make([][]float64, len(l.grads))
-	for i, g := range l.grads {
-		grads[i] = append(grads[i], g.Data().([]float64)...)
-	}
-	return l.loss.Data().(float64), grads
-}
-
-func newLab(t *testing.T, sizes []int, a proxy.Activation, rows int, loss func(out *G.Node) *G.Node) *lab {
-	t.Helper()
-	rng := rand.New(rand.NewPCG(1, uint64(len(sizes))))
-	m, err := newMLP(G.NewGraph(), tensor.Float64, sizes, a, rows)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := &lab{t: t, mlp: m, grads: make([]G.Value, len(m.params))}
-	node := loss(m.out)
-	grads, err := G.Grad(node, m.params...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	G.Read(node, &l.loss)
-	for i, n := range grads {
-		G.Read(n, &l.grads[i])
-	}
-	for _, n := range append(G.Nodes{m.x}, m.params...) {
-		v := make([]float64, n.Shape().TotalSize())
-		for i := range v {
-			v[i] = .8 * rng.NormFloat64()
-		}
-		let(t, n, v)
-	}
-	l.vm = G.NewTapeMachine(m.x.Graph())
-	t.Cleanup(func() { l.vm.Close() })
-	return l
-}
-
-func let(t *testing.T, n *G.Node, v []float64) {
-	t.Helper()
-	if err := G.Let(n, tensor.New(tensor.WithShape(n.Shape()...), tensor.WithBacking(v))); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// checkByCentralDifferences moves every parameter by ±1e-6.
-func (l *lab) checkByCentralDifferences() {
-	l.t.Helper()
-	const h = 1e-6
-	_, grads := l.run()
-	largest := 0.0
-	for i, p := range l.mlp.params {
-		v := p.Value().Data().([]float64)
-		for j, at := range v {
-			v[j] = at + h
-			up, _ := l.run()
-			v[j] = at - h
-			down, _ := l.run()
-			v[j] = at
-			want := (up - down) / (2 * h)
-			if math.Abs(grads[i][j]-want) > 1e-7 {
-				l.t.Errorf("∂loss/∂%s[%d] = %.9f, by differences %.9f", p.Name(), j, grads[i][j], want)
-			}
-			largest = max(largest, math.Abs(want))
-		}
-	}
-	if largest < 1e-3 {
-		l.t.Errorf("the largest derivative is %g: there is nothing to compare", largest)
-	}
-}
-
-var labNetworks = []struct {
-	activation proxy.Activation
-	hidden     []int
-}{
-	{proxy.ReLU, nil}, {proxy.ReLU, []int{7}}, {proxy.ReLU, []int{6, 4}}, {proxy.Tanh, []int{6, 4}}, {proxy.SiLU, []int{6, 4}},
-}
-
 func TestActorGradient(t *testing.T) {
-	for _, n := range labNetworks {
+	for _, n := range nntest.Networks {
 		for _, entropy := range []float64{0, .3} {
-			t.Run(fmt.Sprint(n.activation, n.hidden, entropy), func(t *testing.T) {
+			t.Run(fmt.Sprint(n.Activation, n.Hidden, entropy), func(t *testing.T) {
 				var a actorLoss
-				l := newLab(t, append(append([]int{5}, n.hidden...), 2), n.activation, 6, func(out *G.Node) *G.Node {
+				l := nntest.New(t, append(append([]int{5}, n.Hidden...), 2), n.Activation, 6, func(out *G.Node) *G.Node {
 					var err error
 					if a, err = newActorLoss(out, .2, entropy); err != nil {
 						t.Fatal(err)
@@ -121,30 +31,30 @@ func TestActorGradient(t *testing.T) {
 					return a.loss
 				})
 				// Both actions, both signs, ratios below, within and above 1 ± ε.
-				let(t, a.action, []float64{1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1})
-				let(t, a.oldLogProb, []float64{-.7, -.6, -.01, -.02, -4, -5})
-				let(t, a.advantage, []float64{1, -1, 2, -2, .5, -.5})
-				let(t, a.weight, []float64{.2, .2, .2, .2, .2, 0})
-				l.checkByCentralDifferences()
+				nntest.Let(t, a.action, []float64{1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0, 1})
+				nntest.Let(t, a.oldLogProb, []float64{-.7, -.6, -.01, -.02, -4, -5})
+				nntest.Let(t, a.advantage, []float64{1, -1, 2, -2, .5, -.5})
+				nntest.Let(t, a.weight, []float64{.2, .2, .2, .2, .2, 0})
+				l.CheckByCentralDifferences()
 			})
 		}
 	}
 }
 
 func TestCriticGradient(t *testing.T) {
-	for _, n := range labNetworks {
-		t.Run(fmt.Sprint(n.activation, n.hidden), func(t *testing.T) {
+	for _, n := range nntest.Networks {
+		t.Run(fmt.Sprint(n.Activation, n.Hidden), func(t *testing.T) {
 			var c criticLoss
-			l := newLab(t, append(append([]int{5}, n.hidden...), 1), n.activation, 4, func(out *G.Node) *G.Node {
+			l := nntest.New(t, append(append([]int{5}, n.Hidden...), 1), n.Activation, 4, func(out *G.Node) *G.Node {
 				var err error
 				if c, err = newCriticLoss(out); err != nil {
 					t.Fatal(err)
 				}
 				return c.loss
 			})
-			let(t, c.target, []float64{1, -2, 3, 1e3})
-			let(t, c.weight, []float64{.5, .25, .25, 0})
-			l.checkByCentralDifferences()
+			nntest.Let(t, c.target, []float64{1, -2, 3, 1e3})
+			nntest.Let(t, c.weight, []float64{.5, .25, .25, 0})
+			l.CheckByCentralDifferences()
 		})
 	}
 }
@@ -186,11 +96,11 @@ func onLogits(t *testing.T, logits, oldLogits [][]float64, actions []int, advant
 		old[i] = oldLogits[i][actions[i]] - math.Log(sum)
 		weight[i] = 1 / float64(rows)
 	}
-	let(t, z, flat)
-	let(t, a.action, oneHot)
-	let(t, a.oldLogProb, old)
-	let(t, a.advantage, advantage)
-	let(t, a.weight, weight)
+	nntest.Let(t, z, flat)
+	nntest.Let(t, a.action, oneHot)
+	nntest.Let(t, a.oldLogProb, old)
+	nntest.Let(t, a.advantage, advantage)
+	nntest.Let(t, a.weight, weight)
 	vm := G.NewTapeMachine(g)
 	defer vm.Close()
 	if err := vm.RunAll(); err != nil {
@@ -231,12 +141,6 @@ func TestGradientIsZeroWhereClipped(t *testing.T) {
 	}
 }
 
-func TestActivateRefusesUnknown(t *testing.T) {
-	if _, err := newMLP(G.NewGraph(), tensor.Float32, []int{2, 2, 2}, "gelu", 2); err == nil {
-		t.Error("an unknown activation is no error")
-	}
-}
-
 type actorSteps struct {
 	Sizes      []int
 	Padded     int
@@ -266,13 +170,13 @@ func TestActorStepsAgainstNumPy(t *testing.T) {
 	if err := json.Unmarshal(data, &f); err != nil {
 		t.Fatal(err)
 	}
-	net := newNetwork("actor", f.Sizes, proxy.Tanh, rand.New(rand.NewPCG(1, 1)))
-	for i, p := range net.params {
-		copy(p.values, f.Parameters[i])
+	net := nn.NewNetwork("actor", f.Sizes, proxy.Tanh, rand.New(rand.NewPCG(1, 1)))
+	for i, p := range net.Params {
+		copy(p.Values, f.Parameters[i])
 	}
 	x := tensor.New(tensor.WithShape(f.Padded, f.Sizes[0]), tensor.Of(tensor.Float32))
 	rows := len(f.Action)
-	p, err := newActorProgram(net, x, Options{ClipCoef: f.Clip, EntCoef: f.Ent})
+	p, err := newActorProgram(net, x, nil, Options{ClipCoef: f.Clip, EntCoef: f.Ent})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,10 +198,10 @@ func TestActorStepsAgainstNumPy(t *testing.T) {
 	fillWeights(p.weight, rows)
 	near := cmpopts.EquateApprox(1e-4, 2e-6)
 	for s, want := range f.Steps {
-		if err := p.run(); err != nil {
+		if err := p.Run(); err != nil {
 			t.Fatal(err)
 		}
-		norm, err := net.step(f.Rate, f.Eps, f.MaxNorm)
+		norm, err := net.Step(f.Rate, f.Eps, f.MaxNorm)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -308,12 +212,12 @@ func TestActorStepsAgainstNumPy(t *testing.T) {
 		if diff := cmp.Diff(want.LogProb, p.logProb[:rows], near); diff != "" {
 			t.Errorf("step %d: log-probabilities (-want +got):\n%s", s, diff)
 		}
-		for i, q := range net.params {
-			if diff := cmp.Diff(want.Gradients[i], q.grads, near); diff != "" {
-				t.Errorf("step %d: gradient of %s (-want +got):\n%s", s, q.name, diff)
+		for i, q := range net.Params {
+			if diff := cmp.Diff(want.Gradients[i], q.Grads, near); diff != "" {
+				t.Errorf("step %d: gradient of %s (-want +got):\n%s", s, q.Name, diff)
 			}
-			if diff := cmp.Diff(want.Parameters[i], q.values, near); diff != "" {
-				t.Errorf("step %d: %s (-want +got):\n%s", s, q.name, diff)
+			if diff := cmp.Diff(want.Parameters[i], q.Values, near); diff != "" {
+				t.Errorf("step %d: %s (-want +got):\n%s", s, q.Name, diff)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -20,23 +21,8 @@ type State struct {
 	Updates     int64
 	Features    rl.Running // statistics of the features
 	Shuffling   []byte     // math/rand/v2's PCG, as it marshals itself
-	Actor       NetworkState
-	Critic      NetworkState
-}
-
-// NetworkState is one network with its optimiser.
-type NetworkState struct {
-	Steps   int64 // Adam's t
-	Tensors []TensorState
-}
-
-// TensorState is one tensor with its moments, row-major. Weights are in × out,
-// biases 1 × out.
-type TensorState struct {
-	Name             string // such as "0.weight"
-	Rows, Cols       int
-	Values           []float32
-	Moment1, Moment2 []float32
+	Actor       nn.NetworkState
+	Critic      nn.NetworkState
 }
 
 // State returns a copy of the agent's state: 12 bytes for each parameter.
@@ -52,8 +38,8 @@ func (a *Agent) State() (State, error) {
 		Updates:     a.updates,
 		Features:    a.features.Clone(),
 		Shuffling:   rng,
-		Actor:       a.actor.state(),
-		Critic:      a.critic.state(),
+		Actor:       a.actor.State(),
+		Critic:      a.critic.State(),
 	}, nil
 }
 
@@ -79,8 +65,8 @@ func (a *Agent) Restore(s State) error {
 	}
 	*a.shuffling = shuffling
 	a.updates, a.features, a.standard = s.Updates, s.Features.Clone(), nil
-	a.actor.restore(s.Actor)
-	a.critic.restore(s.Critic)
+	a.actor.Restore(s.Actor)
+	a.critic.Restore(s.Critic)
 	return nil
 }
 
@@ -97,51 +83,8 @@ func (a *Agent) fits(s State) error {
 	case s.Features.Count > 0 && (len(s.Features.Mean) != a.inputLength || len(s.Features.M2) != a.inputLength):
 		return fmt.Errorf("the state has statistics of %d and %d features, want %d", len(s.Features.Mean), len(s.Features.M2), a.inputLength)
 	}
-	if err := a.actor.fits(s.Actor); err != nil {
+	if err := a.actor.Fits(s.Actor); err != nil {
 		return err
 	}
-	return a.critic.fits(s.Critic)
-}
-
-func (n *network) state() NetworkState {
-	s := NetworkState{Steps: n.steps}
-	for _, p := range n.params {
-		shape := p.value.Shape()
-		s.Tensors = append(s.Tensors, TensorState{
-			Name: p.name, Rows: shape[0], Cols: shape[1],
-			Values:  slices.Clone(p.values),
-			Moment1: slices.Clone(p.moment1), Moment2: slices.Clone(p.moment2),
-		})
-	}
-	return s
-}
-
-func (n *network) fits(s NetworkState) error {
-	if len(s.Tensors) != len(n.params) {
-		return fmt.Errorf("%s: the state has %d tensors, want %d", n.name, len(s.Tensors), len(n.params))
-	}
-	for i, p := range n.params {
-		t, shape := &s.Tensors[i], p.value.Shape()
-		if t.Name != p.name || t.Rows != shape[0] || t.Cols != shape[1] {
-			return fmt.Errorf("%s: tensor %d of the state is %s, %d × %d, want %s, %d × %d", n.name, i, t.Name, t.Rows, t.Cols, p.name, shape[0], shape[1])
-		}
-		for _, v := range [][]float32{t.Values, t.Moment1, t.Moment2} {
-			if len(v) != len(p.values) {
-				return fmt.Errorf("%s: %s of the state has %d values, want %d", n.name, t.Name, len(v), len(p.values))
-			}
-			if i := firstNotFinite(v); i >= 0 {
-				return fmt.Errorf("%s: %s of the state is %v at index %d, want finite numbers", n.name, t.Name, v[i], i)
-			}
-		}
-	}
-	return nil
-}
-
-func (n *network) restore(s NetworkState) {
-	n.steps = s.Steps
-	for i, p := range n.params {
-		copy(p.values, s.Tensors[i].Values)
-		copy(p.moment1, s.Tensors[i].Moment1)
-		copy(p.moment2, s.Tensors[i].Moment2)
-	}
+	return a.critic.Fits(s.Critic)
 }

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/proxy-rlhf/proxy-rlhf/sampler"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -58,8 +59,8 @@ func (a *Agent) update(episodes []rl.Episode) (Metrics, error) {
 			break
 		}
 	}
-	for _, n := range []*network{a.actor, a.critic} {
-		if err := n.checkWeights(); err != nil {
+	for _, n := range []*nn.Network{a.actor, a.critic} {
+		if err := n.CheckWeights(); err != nil {
 			return Metrics{}, err
 		}
 	}
@@ -108,12 +109,12 @@ func (a *Agent) values(transitions []*rl.Transition) ([]float64, error) {
 	values := make([]float64, 0, len(transitions))
 	for _, rows := range cut(order, a.options.MinibatchSize) {
 		a.fill(transitions, rows)
-		if err := a.valuesOn.run(); err != nil {
+		if err := a.valuesOn.Run(); err != nil {
 			return nil, fmt.Errorf("critic: values: %w", err)
 		}
 		for i, v := range a.valuesOn.value[:len(rows)] {
 			if v-v != 0 {
-				return nil, a.blame(a.critic, fmt.Sprintf("value of transition %d", rows[i]), v)
+				return nil, a.critic.Blame(fmt.Sprintf("value of transition %d", rows[i]), v)
 			}
 			values = append(values, float64(v))
 		}
@@ -136,9 +137,9 @@ func cut(order []int, size int) [][]int {
 // zeros below them.
 func (a *Agent) fill(transitions []*rl.Transition, rows []int) {
 	s, n, x := a.standardiser(), a.inputLength, a.x.Data().([]float32)
-	parallelBy(len(rows), 32, func(from, to int) {
+	nn.Parallel(len(rows), 32, func(from, to int) {
 		for i := from; i < to; i++ {
-			s.apply(x[i*n:(i+1)*n], transitions[rows[i]].Features)
+			s.Apply(x[i*n:(i+1)*n], transitions[rows[i]].Features)
 		}
 	})
 	clear(x[len(rows)*n:])
@@ -156,13 +157,13 @@ func (a *Agent) minibatch(b *batch, rows []int, meter *meter) error {
 func (a *Agent) actorStep(b *batch, rows []int, meter *meter) error {
 	p := a.actorOn
 	p.fill(b, rows, a.options.NormAdv)
-	if err := p.run(); err != nil {
+	if err := p.Run(); err != nil {
 		return fmt.Errorf("actor: %w", err)
 	}
 	if loss := float32(*p.loss); loss-loss != 0 {
-		return a.blame(a.actor, "policy loss", loss)
+		return a.actor.Blame("policy loss", loss)
 	}
-	norm, err := a.actor.step(a.options.LearningRate, a.options.AdamEps, a.options.MaxGradNorm)
+	norm, err := a.actor.Step(a.options.LearningRate, a.options.AdamEps, a.options.MaxGradNorm)
 	if err != nil {
 		return err
 	}
@@ -173,26 +174,18 @@ func (a *Agent) actorStep(b *batch, rows []int, meter *meter) error {
 func (a *Agent) criticStep(b *batch, rows []int, meter *meter) error {
 	p := a.criticOn
 	p.fill(b, rows)
-	if err := p.run(); err != nil {
+	if err := p.Run(); err != nil {
 		return fmt.Errorf("critic: %w", err)
 	}
 	if loss := float32(*p.loss); loss-loss != 0 {
-		return a.blame(a.critic, "value loss", loss)
+		return a.critic.Blame("value loss", loss)
 	}
-	norm, err := a.critic.step(a.options.CriticLearningRate, a.options.AdamEps, a.options.MaxGradNorm)
+	norm, err := a.critic.Step(a.options.CriticLearningRate, a.options.AdamEps, a.options.MaxGradNorm)
 	if err != nil {
 		return err
 	}
 	meter.critic(p, len(rows), norm)
 	return nil
-}
-
-// blame finds what made an output not finite: a weight if there is a bad one.
-func (a *Agent) blame(n *network, output string, v float32) error {
-	if err := n.checkWeights(); err != nil {
-		return err
-	}
-	return fmt.Errorf("%s: %s is %v although all weights are finite: look for huge rewards or features, or lower the learning rate", n.name, output, v)
 }
 
 // fill sets the inputs of the first len(rows) rows and takes the weight off the

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -98,11 +99,20 @@ func rowAsJSON(schema *parquet.Schema, row parquet.Row) ([]byte, error) {
 	return json.Marshal(textual(columns))
 }
 
-// textual makes text of bytes, which is what many writers call it, at any depth.
+// textual makes text of bytes, which is what many writers call it, and nothing of
+// numbers that JSON has none for, at any depth.
 func textual(v any) any {
 	switch v := v.(type) {
 	case []byte:
 		return string(v)
+	case float32:
+		if x := float64(v); math.IsNaN(x) || math.IsInf(x, 0) {
+			return nil
+		}
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil
+		}
 	case map[string]any:
 		for k := range v {
 			v[k] = textual(v[k])

@@ -73,7 +73,7 @@ func TestParquetErrors(t *testing.T) {
 		{"cut", whole[:len(whole)/2], "", "p.parquet: the Parquet file is damaged"},
 		{"only the magic", "PAR1", "", "p.parquet: the Parquet file is damaged"},
 		{"a damaged page", whole[:40] + strings.Repeat("\xff", 40) + whole[80:], "", "p.parquet: row 1: the Parquet file is damaged"},
-		{"no key", whole, "question", `p.parquet: row 1: no prompt under question; the record has ["id" "label" "prompt" "split" "unused"]: name the key`},
+		{"no key", whole, "question", `p.parquet: row 1: no prompt under question; the record has ["id" "label" "prompt" "score" "split" "unused"]: name the key`},
 		{"another type", whole, "label", "p.parquet: row 1: label: want text or a list of messages"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -162,8 +162,5 @@ func (s Spec) validateCommand() error {
 	if len(s.Command) == 0 || s.Command[0] == "" {
 		return errors.New("command: empty; give a program and its arguments as a list, such as [python3, -u, score.py]")
 	}
-	if s.Timeout < 0 {
-		return fmt.Errorf("timeout: %v is below 0", s.Timeout)
-	}
-	return nil
+	return s.validateTimeout()
 }

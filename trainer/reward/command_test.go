@@ -9,6 +9,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -88,6 +89,22 @@ var scorers = map[string]func(args []string) int{
 		return 0
 	},
 	"deaf": func([]string) int { time.Sleep(time.Hour); return 0 },
+	"closes stdout": func([]string) int {
+		os.Stdout.Close()
+		io.Copy(io.Discard, os.Stdin)
+		return 0
+	},
+	// daemon leaves a child in a session of its own, with its stdout.
+	"daemon": func([]string) int {
+		child := exec.Command(os.Args[0], "scorer", "naps")
+		child.Stdout = os.Stdout
+		child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := child.Start(); err != nil {
+			return 9
+		}
+		return 0
+	},
+	"naps": func([]string) int { time.Sleep(30 * time.Second); return 0 },
 	"stubborn": func([]string) int {
 		signal.Ignore(syscall.SIGTERM)
 		time.Sleep(time.Hour)
@@ -176,10 +193,11 @@ func TestCommandErrors(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"dies":         {nil, []string{"answer 2 of 3: it ended by itself (exit status 3)", `its stderr ends "two\nthree\nfour\nTraceback:\n  out of memory"`}},
-		"ends at once": {nil, []string{"it ended by itself (exit status 0)"}},
-		"long":         {nil, []string{"a line of more than 1048576 bytes"}},
-		"says":         {[]string{"loading…"}, []string{"answer 1 of 3: it is not a JSON object", `"loading…"`, "anything else on stderr"}},
+		"dies":          {nil, []string{"answer 2 of 3: it ended by itself (exit status 3)", `its stderr ends "two\nthree\nfour\nTraceback:\n  out of memory"`}},
+		"ends at once":  {nil, []string{"it ended by itself (exit status 0)"}},
+		"long":          {nil, []string{"a line of more than 1048576 bytes"}},
+		"closes stdout": {nil, []string{"answer 1 of 3: it closed its stdout"}},
+		"says":          {[]string{"loading…"}, []string{"answer 1 of 3: it is not a JSON object", `"loading…"`, "anything else on stderr"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -220,7 +238,7 @@ func TestCommandAnswersTwice(t *testing.T) {
 }
 
 func TestCommandTimesOut(t *testing.T) {
-	for _, behaviour := range []string{"silent", "deaf"} {
+	for _, behaviour := range []string{"silent", "deaf", "daemon"} {
 		t.Run(behaviour, func(t *testing.T) {
 			t.Parallel()
 			r := scorer(t, behaviour, filepath.Join(t.TempDir(), "end"))

@@ -194,5 +194,5 @@ func (s Spec) validateOllama() error {
 	if s.Parallel < 0 {
 		return fmt.Errorf("parallel: %d; want 1 or more, or 0 (the default, %d)", s.Parallel, DefaultParallel)
 	}
-	return s.validateRetries()
+	return s.validateTries()
 }

@@ -28,6 +28,7 @@ const (
 type process struct {
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
+	stdout io.ReadCloser
 	lines  chan []byte // what it writes to stdout, closed at the end
 	broken error       // why lines was closed, if not by the end; read it after that
 	stderr tail
@@ -58,14 +59,14 @@ func startProcess(argv []string) (*process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	p.stdin = stdin
-	go p.read(stdout)
+	p.stdin, p.stdout = stdin, stdout
+	go p.read()
 	return p, nil
 }
 
 // read passes on what the program writes, until it or the wish for more ends.
-func (p *process) read(stdout io.Reader) {
-	scanner := bufio.NewScanner(stdout)
+func (p *process) read() {
+	scanner := bufio.NewScanner(p.stdout)
 	scanner.Buffer(nil, maxLine)
 	for wanted := true; wanted && scanner.Scan(); {
 		select {
@@ -113,8 +114,9 @@ func (p *process) why() error {
 	}
 }
 
-// end ends the program: by the end of its input, or else by force. It is safe
-// to call twice.
+// end ends the program: by the end of its input, or else by force. What it has
+// started and let go of may live on, but is no longer listened to. It is safe to
+// call twice.
 func (p *process) end() {
 	_ = p.stdin.Close()
 	select {
@@ -123,12 +125,16 @@ func (p *process) end() {
 		close(p.quit)
 	}
 	group := -p.cmd.Process.Pid
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+	for _, force := range []func() error{
+		func() error { return syscall.Kill(group, syscall.SIGTERM) },
+		func() error { return syscall.Kill(group, syscall.SIGKILL) },
+		p.stdout.Close,
+	} {
 		select {
 		case <-p.ended:
 			return
 		case <-time.After(grace):
-			_ = syscall.Kill(group, signal)
+			_ = force()
 		}
 	}
 	<-p.ended

@@ -78,7 +78,8 @@ type Spec struct {
 	// does not count.
 	Words map[string]float64 `mapstructure:"words" yaml:"words,omitempty"`
 	// WordsFile is a file of the weights of lexicon instead: a JSON object if it
-	// ends in .json, or lines of a word, a tab and its weight.
+	// ends in .json, or lines of a word, a tab and its weight. Its path starts
+	// from the folder that the program runs in.
 	WordsFile string `mapstructure:"words_file" yaml:"words_file,omitempty"`
 	// Unlisted is the weight of every word that lexicon does not know.
 	Unlisted float64 `mapstructure:"unlisted" yaml:"unlisted,omitempty"`
@@ -193,7 +194,7 @@ func (s Spec) validate() error {
 	}
 	for _, name := range s.set() {
 		if !slices.Contains(reads, name) {
-			return fmt.Errorf("%s: type %q has no such field; remove it", name, s.Type)
+			return fmt.Errorf("%s: type %q has no such field; remove it, or take a type that has it: %s", name, s.Type, readers(name))
 		}
 	}
 	if s.Weight != nil && !isFinite(*s.Weight) {
@@ -220,6 +221,11 @@ func (s Spec) validate() error {
 		return s.validateSum()
 	}
 	return nil
+}
+
+// readers lists the types that read a field.
+func readers(field string) string {
+	return strings.Join(slices.DeleteFunc(Types(), func(t string) bool { return !slices.Contains(fieldsOf[t], field) }), ", ")
 }
 
 func (s Spec) validateRegexp() error {
@@ -256,7 +262,7 @@ func (s Spec) validateHTTP() error {
 	if err := s.validateURL("http://127.0.0.1:5000/get_reward"); err != nil {
 		return err
 	}
-	return s.validateRetries()
+	return s.validateTries()
 }
 
 func (s Spec) validateURL(example string) error {
@@ -270,17 +276,21 @@ func (s Spec) validateURL(example string) error {
 	return nil
 }
 
-func (s Spec) validateRetries() error {
+func (s Spec) validateTimeout() error {
 	if s.Timeout < 0 {
-		return fmt.Errorf("timeout: %v is below 0", s.Timeout)
+		return fmt.Errorf("timeout: %v; want more than 0, or 0 (the default, %v)", s.Timeout, DefaultTimeout)
 	}
+	return nil
+}
+
+func (s Spec) validateTries() error {
 	if s.Retries < -1 {
 		return fmt.Errorf("retries: %d; want -1 (never), 0 (the default, %d) or more", s.Retries, DefaultRetries)
 	}
 	if s.RetryWait < 0 {
-		return fmt.Errorf("retry_wait: %v is below 0", s.RetryWait)
+		return fmt.Errorf("retry_wait: %v; want more than 0, or 0 (the default, %v)", s.RetryWait, DefaultRetryWait)
 	}
-	return nil
+	return s.validateTimeout()
 }
 
 // termName is what metrics can be called: no slash, which divides their names.

@@ -21,7 +21,7 @@ func TestValidate(t *testing.T) {
 		{Spec{Type: "http", URL: "https://example.org/get_reward", Retries: -1}, ""},
 		{Spec{}, `reward: type: unknown type ""; the types are command, distinct, head, http, length, lexicon, ollama, regexp, repetition, sum, vader`},
 		{Spec{Type: "vaders"}, "reward: type: unknown"},
-		{Spec{Type: "vader", Pattern: "a"}, `reward: pattern: type "vader" has no such field`},
+		{Spec{Type: "vader", Pattern: "a"}, `reward: pattern: type "vader" has no such field; remove it, or take a type that has it: regexp`},
 		{Spec{Type: "vader", Weight: new(math.NaN())}, "reward: weight"},
 		{Spec{Type: "regexp", PerMatch: -1}, "reward: pattern: empty"},
 		{Spec{Type: "regexp", Pattern: "(", PerMatch: -1}, "reward: pattern: error parsing"},

@@ -2,6 +2,7 @@
 //
 //	config.yaml     the resolved configuration
 //	metrics.jsonl   one object for each update or evaluation, see [Metrics]
+//	events.out.…    the same for TensorBoard
 //	*.jsonl         other records, such as samples, one a line
 //	*               checkpoints and other files, under the names their writers give
 //	.lock           held while a process has the folder open

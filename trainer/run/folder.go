@@ -50,6 +50,9 @@ type Folder struct {
 	lock  *flock.Flock
 	disk  disk
 	lines sync.Mutex // one line at a time
+
+	metrics     sync.Mutex // metrics.jsonl and its copy in the same order
+	eventsAgree bool       // EventsFile has all of metrics.jsonl
 }
 
 // Open creates dir, with its parents, or opens the one of an earlier run, and

@@ -77,14 +77,20 @@ func (r *Record) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// AppendMetrics adds a line to metrics.jsonl: step is the number of episodes so
+// AppendMetrics adds a line to metrics.jsonl, and a record to the events file: step is the number of episodes so
 // far and at the time of measuring. A NaN or an infinity is an error that names
 // the metric, and nothing is written.
 func (f *Folder) AppendMetrics(step int64, at time.Time, m Metrics) error {
 	if err := m.check(); err != nil {
 		return fmt.Errorf("run: step %d: %w", step, err)
 	}
-	return f.AppendJSON(MetricsFile, Record{Step: step, Time: at, Metrics: m})
+	r := Record{Step: step, Time: at, Metrics: m}
+	f.metrics.Lock()
+	defer f.metrics.Unlock()
+	if err := f.AppendJSON(MetricsFile, r); err != nil {
+		return err
+	}
+	return f.appendEvent(r)
 }
 
 // ReadMetrics returns the lines of metrics.jsonl of the run folder dir, which a

@@ -41,10 +41,11 @@ func (f *Folder) AppendJSON(name string, v any) error {
 	}
 	f.lines.Lock()
 	defer f.lines.Unlock()
-	return wrap("append to", f.Path(name), f.dir, f.appendLine(f.Path(name), line.Bytes()))
+	return wrap("append to", f.Path(name), f.dir, f.appendBytes(f.Path(name), line.Bytes()))
 }
 
-func (f *Folder) appendLine(path string, line []byte) error {
+// appendBytes adds all of data or nothing.
+func (f *Folder) appendBytes(path string, data []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
@@ -52,7 +53,7 @@ func (f *Folder) appendLine(path string, line []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err = end.Write(line); err != nil {
+	if _, err = end.Write(data); err != nil {
 		err = errors.Join(err, end.Truncate(size))
 	}
 	return errors.Join(err, end.Close())

@@ -16,19 +16,6 @@ func Mean(xs []float64) float64 {
 	return sum / float64(len(xs))
 }
 
-// Deviation returns the standard deviation of a sample (with Bessel's correction,
-// as PyTorch's std has it), or 0 of fewer than two numbers.
-func Deviation(xs []float64) float64 {
-	if len(xs) < 2 {
-		return 0
-	}
-	mean, sum := Mean(xs), 0.0
-	for _, x := range xs {
-		sum += (x - mean) * (x - mean)
-	}
-	return math.Sqrt(sum / float64(len(xs)-1))
-}
-
 // Quantiles returns the quantile of xs at each of qs, interpolated linearly
 // between neighbours (NumPy's default; type 7 of Hyndman and Fan 1996). xs need
 // not be sorted. It is an error if xs is empty or has a NaN, or if a q lies

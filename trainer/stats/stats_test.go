@@ -24,20 +24,6 @@ func TestMean(t *testing.T) {
 	}
 }
 
-// Expected values, of two numbers and more: torch.tensor(xs).std().
-func TestDeviation(t *testing.T) {
-	for _, c := range []struct {
-		xs   []float64
-		want float64
-	}{
-		{nil, 0}, {[]float64{3}, 0}, {[]float64{3, 3}, 0}, {[]float64{1, 2}, 0.7071067811865476}, {[]float64{1, 2, 3, 4, 10}, 3.5355339059327378},
-	} {
-		if got := Deviation(c.xs); math.Abs(got-c.want) > 1e-15 {
-			t.Errorf("Deviation(%v) = %v, want %v", c.xs, got, c.want)
-		}
-	}
-}
-
 func TestQuantiles(t *testing.T) {
 	before := slices.Clone(numbers)
 	got, err := Quantiles(numbers, 0, .025, .1, .25, .5, .75, .975, 1)

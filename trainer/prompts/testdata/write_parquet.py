@@ -17,6 +17,7 @@ text = pa.table({
     "split": ["train", None, "test"],
     "label": [{"answer": 1.5, "tags": ["a", "b"]}, None, {"answer": 2.0, "tags": []}],
     "unused": [b"\x00", b"\x01", None],
+    "score": pa.array([float("nan"), float("inf"), 0.5], pa.float32()),
 })
 pq.write_table(text, here / "text.parquet", compression="zstd", row_group_size=2)
 

@@ -1,10 +1,6 @@
-package ppo
+package nn
 
-import (
-	"math"
-	"runtime"
-	"sync"
-)
+import "math"
 
 // Adam's decay rates (Kingma and Ba 2015) are left at the values everybody uses.
 const (
@@ -17,14 +13,14 @@ const (
 // on the number of cores.
 const chunk = 1 << 15
 
-// step clips the gradient of n to a global norm of maxNorm (0: not at all) and
+// Step clips the gradient of n to a global norm of maxNorm (0: not at all) and
 // takes one step of Adam, as PyTorch's clip_grad_norm_ and Adam do. It returns
 // the norm before clipping. If the gradient is not finite, nothing is changed and
 // the error names the tensor.
-func (n *network) step(rate, eps, maxNorm float64) (norm float64, err error) {
+func (n *Network) Step(rate, eps, maxNorm float64) (norm float64, err error) {
 	sum := 0.0
-	for _, p := range n.params {
-		sum += sumOfSquares(p.grads)
+	for _, p := range n.Params {
+		sum += sumOfSquares(p.Grads)
 	}
 	norm = math.Sqrt(sum)
 	if math.IsNaN(norm) || math.IsInf(norm, 0) {
@@ -34,17 +30,17 @@ func (n *network) step(rate, eps, maxNorm float64) (norm float64, err error) {
 	if maxNorm > 0 {
 		scale = min(1, maxNorm/(norm+1e-6))
 	}
-	n.steps++
-	t := float64(n.steps)
+	n.Steps++
+	t := float64(n.Steps)
 	u := adamUpdate{
 		scale:    float32(scale),
 		stepSize: float32(rate / (1 - math.Pow(beta1, t))),
 		rootBias: float32(1 / math.Sqrt(1-math.Pow(beta2, t))),
 		eps:      float32(eps),
 	}
-	for _, p := range n.params {
-		parallel(len(p.values), func(from, to int) {
-			u.apply(p.values[from:to], p.grads[from:to], p.moment1[from:to], p.moment2[from:to])
+	for _, p := range n.Params {
+		Parallel(len(p.Values), chunk, func(from, to int) {
+			u.apply(p.Values[from:to], p.Grads[from:to], p.moment1[from:to], p.moment2[from:to])
 		})
 	}
 	return norm, nil
@@ -70,7 +66,7 @@ func (u adamUpdate) apply(w, g, m, v []float32) {
 
 func sumOfSquares(x []float32) float64 {
 	partial := make([]float64, (len(x)+chunk-1)/chunk)
-	parallel(len(x), func(from, to int) {
+	Parallel(len(x), chunk, func(from, to int) {
 		s := 0.0
 		for _, v := range x[from:to] {
 			s += float64(v) * float64(v)
@@ -82,28 +78,4 @@ func sumOfSquares(x []float32) float64 {
 		sum += s
 	}
 	return sum
-}
-
-// parallel calls f for consecutive ranges of [0, n), chunk elements each, on all
-// cores, and returns when all are done.
-func parallel(n int, f func(from, to int)) { parallelBy(n, chunk, f) }
-
-func parallelBy(n, size int, f func(from, to int)) {
-	pieces := (n + size - 1) / size
-	workers := min(runtime.GOMAXPROCS(0), pieces)
-	if workers <= 1 {
-		for from := 0; from < n; from += size {
-			f(from, min(from+size, n))
-		}
-		return
-	}
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			for p := w; p < pieces; p += workers {
-				f(p*size, min((p+1)*size, n))
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -1,6 +1,6 @@
 //go:build openblas
 
-package ppo
+package nn
 
 import (
 	"gonum.org/v1/netlib/blas/netlib"

@@ -1,6 +1,6 @@
 //go:build !openblas
 
-package ppo
+package nn
 
 // BLAS names the matrix multiplication that this binary was built with: "gonum",
 // in pure Go, or "openblas".

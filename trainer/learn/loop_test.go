@@ -1,0 +1,382 @@
+package learn
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"math"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/env/envtest"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
+)
+
+// smallConfig trains a tiny proxy to avoid the word "bad" in moments.
+func smallConfig() config.Config {
+	c := config.Default()
+	c.Model, c.Reward = "hash", reward.Spec{Type: reward.TypeRegexp, Pattern: "bad", PerMatch: -1}
+	c.Proxy.HiddenSizes = []int{8}
+	c.Proxy.PT, c.Proxy.Temperature, c.Proxy.TopP = 0.02, 1, 1
+	c.Episodes, c.BatchSize, c.Tokens = 48, 8, 12
+	c.PPO.MinibatchSize, c.PPO.Epochs = 64, 2
+	c.Eval.Every, c.Eval.MaxPerplexityRatio = 16, 0
+	c.Ollama.Parallel = 4
+	return c.Complete()
+}
+
+// reporter does something after each batch.
+type reporter struct{ batch func(episodes int) }
+
+func (reporter) Phase(string, int) {}
+func (reporter) Reply(*env.Reply)  {}
+func (r reporter) Batch(episodes int, _ map[string]float64) {
+	if r.batch != nil {
+		r.batch(episodes)
+	}
+}
+
+// newLoop is a loop on a server in a folder.
+func newLoop(t *testing.T, c config.Config, server *envtest.Server, dir string) *Loop {
+	t.Helper()
+	client, err := env.NewClient(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client.RetryWait = time.Millisecond
+	base, err := client.Base(context.Background(), c.Model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := reward.New(c.Reward)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder, err := run.Open(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { folder.Close() })
+	l := &Loop{Config: c, Client: client, Base: base, Reward: r, Folder: folder, Reporter: reporter{}}
+	for _, text := range strings.Fields("apple bread cheese dates eggs figs grapes honey ice jam") {
+		l.Train = append(l.Train, prompts.Prompt{ID: text, Text: text})
+		l.Validation = append(l.Validation, prompts.Prompt{ID: "v" + text, Text: "more " + text})
+	}
+	return l
+}
+
+// records are the metrics without what depends on the clock.
+func records(t *testing.T, dir string) []run.Record {
+	t.Helper()
+	all, err := run.ReadMetrics(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range all {
+		all[i].Time = time.Time{}
+		maps.DeleteFunc(all[i].Metrics, func(name string, _ float64) bool {
+			return strings.HasPrefix(name, "time/") || name == "charts/SPS" || name == "proxy/tokens_per_second"
+		})
+	}
+	return all
+}
+
+// export writes the best checkpoint's proxy and returns its bytes.
+func export(t *testing.T, l *Loop) []byte {
+	t.Helper()
+	m, err := l.Best()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "proxy.gguf")
+	if err := m.WriteFile(path); err != nil {
+		t.Fatal(err)
+	}
+	return readFile(t, path)
+}
+
+func readFile(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// A run that was interrupted, killed or rolled back and went on leaves what an unbroken run leaves, bit for bit: the metrics
+// but for times, the samples, the checkpoints and the exported file.
+func TestResumedRunIsTheUnbrokenRun(t *testing.T) {
+	server := envtest.New(t, "hash")
+	whole := newLoop(t, smallConfig(), server, t.TempDir())
+	if _, err := whole.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(records(t, whole.Folder.Dir())); n != 48/8+48/16 {
+		t.Fatalf("%d records, want 6 batches and 3 validations", n)
+	}
+	for name, breakOff := range map[string]func(t *testing.T, dir string) (resume string){
+		"interrupted after each batch": func(t *testing.T, dir string) string {
+			for range 5 {
+				interrupt(t, newLoop(t, smallConfig(), server, dir))
+			}
+			return ResumeAuto
+		},
+		"interrupted among replies": func(t *testing.T, dir string) string {
+			for _, after := range []int{3, 25, 40} {
+				l := newLoop(t, smallConfig(), server, dir)
+				ctx, cancel := context.WithCancel(context.Background())
+				chats := server.Chats()
+				server.Fail = func(n int) int {
+					if n == chats+after {
+						cancel()
+					}
+					return 0
+				}
+				if _, err := l.Run(ctx); !errors.Is(err, context.Canceled) {
+					t.Fatalf("interrupted: %v", err)
+				}
+				server.Fail = nil
+				l.Folder.Close()
+			}
+			return ""
+		},
+		"killed between metrics and checkpoint": func(t *testing.T, dir string) string {
+			l := newLoop(t, smallConfig(), server, dir)
+			interrupt(t, l)
+			// What a killed process leaves: a batch that was recorded and never saved, and half a line.
+			checkpoint := readFile(t, filepath.Join(dir, LastCheckpoint))
+			interrupt(t, newLoop(t, smallConfig(), server, dir))
+			torn := append(readFile(t, filepath.Join(dir, SamplesFile)), `{"episodes":`...)
+			if err := errors.Join(os.WriteFile(filepath.Join(dir, LastCheckpoint), checkpoint, 0o644), os.WriteFile(filepath.Join(dir, SamplesFile), torn, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+			return ResumeAuto
+		},
+		"rolled back to its best": func(t *testing.T, dir string) string {
+			c := smallConfig()
+			c.Eval.Every = 16
+			l := newLoop(t, c, server, dir)
+			if _, err := l.Run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			l.Folder.Close()
+			return filepath.Join(dir, BestCheckpoint)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			resume := breakOff(t, dir)
+			l := newLoop(t, smallConfig(), server, dir)
+			l.Resume = resume
+			if _, err := l.Run(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			same(t, whole, l)
+		})
+	}
+}
+
+// interrupt runs a loop until its first batch is done.
+func interrupt(t *testing.T, l *Loop) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	l.Reporter = reporter{func(int) { cancel() }}
+	if _, err := l.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatalf("interrupted: %v", err)
+	}
+	if err := l.Folder.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// same compares two runs.
+func same(t *testing.T, want, got *Loop) {
+	t.Helper()
+	a, b := want.Folder.Dir(), got.Folder.Dir()
+	if d := cmp.Diff(records(t, a), records(t, b)); d != "" {
+		t.Errorf("metrics −unbroken +resumed\n%s", d)
+	}
+	for _, name := range []string{SamplesFile, LastCheckpoint, BestCheckpoint} {
+		if !bytes.Equal(readFile(t, filepath.Join(a, name)), readFile(t, filepath.Join(b, name))) {
+			t.Errorf("%s is another file than the unbroken run's", name)
+		}
+	}
+	if !bytes.Equal(export(t, want), export(t, got)) {
+		t.Error("the exported proxy is another file than the unbroken run's")
+	}
+}
+
+// A new folder may go on from another's checkpoint; one that was trained in may not, nor may a new run begin in it.
+func TestResume(t *testing.T) {
+	server := envtest.New(t, "hash")
+	c := smallConfig()
+	first := newLoop(t, c, server, t.TempDir())
+	first.Resume = ResumeNever
+	if _, err := first.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	checkpoint := first.Folder.Path(LastCheckpoint)
+
+	longer := c
+	longer.Episodes = 64
+	second := newLoop(t, longer, server, t.TempDir())
+	second.Resume = checkpoint
+	if _, err := second.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var steps []int64
+	for _, r := range records(t, second.Folder.Dir()) {
+		steps = append(steps, r.Step)
+	}
+	if d := cmp.Diff([]int64{56, 64, 64}, steps); d != "" {
+		t.Errorf("steps −want +got\n%s", d)
+	}
+	if _, err := second.Best(); err != nil {
+		t.Errorf("the best of the second run: %v", err)
+	}
+
+	for name, test := range map[string]struct {
+		resume string
+		config config.Config
+		dir    string
+		want   string
+	}{
+		"a new run in a used folder":       {ResumeNever, c, second.Folder.Dir(), ErrTrained.Error()},
+		"another's in a used folder":       {checkpoint, longer, second.Folder.Dir(), ErrTrained.Error()},
+		"nothing left to train":            {checkpoint, c, t.TempDir(), "has 48 episodes behind it and episodes is 48"},
+		"no such checkpoint":               {filepath.Join(t.TempDir(), "none.ckpt"), c, t.TempDir(), "no such file"},
+		"no such checkpoint of the folder": {filepath.Join(second.Folder.Dir(), "none.ckpt"), c, second.Folder.Dir(), "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if test.dir == second.Folder.Dir() {
+				second.Folder.Close()
+			}
+			l := newLoop(t, test.config, server, test.dir)
+			defer l.Folder.Close()
+			l.Resume = test.resume
+			if _, err := l.Run(context.Background()); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%v, want an error with %q", err, test.want)
+			}
+		})
+	}
+	other := newLoop(t, longer, server, t.TempDir())
+	other.Resume, other.Base.Digest = checkpoint, "sha256:other"
+	if _, err := other.Run(context.Background()); err == nil || !strings.Contains(err.Error(), "another model") {
+		t.Errorf("a checkpoint of another model: %v", err)
+	}
+}
+
+// A server that dies in mid-run ends it with an error that names the server; what was learnt is saved, and the run goes on.
+func TestServerThatDies(t *testing.T) {
+	server := envtest.New(t, "hash")
+	l := newLoop(t, smallConfig(), server, t.TempDir())
+	l.Reporter = reporter{func(episodes int) {
+		if episodes == 16 {
+			server.Fail = func(int) int { return http.StatusInternalServerError }
+		}
+	}}
+	_, err := l.Run(context.Background())
+	if err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(server.URL, "http://")) {
+		t.Fatalf("the server died: %v", err)
+	}
+	var s State
+	if err := l.Folder.LoadCheckpoint(LastCheckpoint, &s); err != nil || s.Episodes != 16 {
+		t.Fatalf("the checkpoint is of %d episodes, %v; want 16", s.Episodes, err)
+	}
+	server.Fail = func(n int) int {
+		if n%7 == 0 { // passing failures
+			return http.StatusServiceUnavailable
+		}
+		return 0
+	}
+	l.Folder.Close()
+	again := newLoop(t, smallConfig(), server, l.Folder.Dir())
+	if s, err := again.Run(context.Background()); err != nil || s.Episodes != 48 {
+		t.Errorf("going on: %d episodes, %v", s.Episodes, err)
+	}
+}
+
+// Numbers that are none stop the run, say where, and leave the last good checkpoint.
+func TestDivergenceStopsTheRun(t *testing.T) {
+	server := envtest.New(t, "hash")
+	c := smallConfig()
+	c.PPO.LearningRate, c.PPO.MaxGradNorm = 1e38, 0
+	l := newLoop(t, c, server, t.TempDir())
+	_, err := l.Run(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "actor: ") {
+		t.Fatalf("a diverged run: %v, want an error that names the tensor", err)
+	}
+	var s State
+	if err := l.Folder.LoadCheckpoint(LastCheckpoint, &s); err != nil || s.Episodes != 0 {
+		t.Fatalf("the checkpoint is of %d episodes, %v; want 0", s.Episodes, err)
+	}
+	for _, tensor := range s.Agent.Actor.Tensors {
+		if slices.ContainsFunc(tensor.Values, func(x float32) bool { return math.IsNaN(float64(x)) || math.IsInf(float64(x), 0) }) {
+			t.Errorf("%s of the checkpoint is not finite", tensor.Name)
+		}
+	}
+}
+
+// It learns: "bad" becomes rare, and more so than by chance.
+func TestLoopLearns(t *testing.T) {
+	server := envtest.New(t, "hash")
+	c := smallConfig()
+	c.Episodes, c.BatchSize, c.PPO.LearningRate, c.PPO.Epochs = 768, 64, 5e-3, 4
+	c.PPO.Gamma = 0 // after another word all words are others, so what comes later says nothing
+	c.Eval.Every = 0
+	l := newLoop(t, c.Complete(), server, t.TempDir())
+	s, err := l.Run(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Best.Reward < s.Greedy.Reward/2 {
+		t.Errorf("reward %.2f, greedy's is %.2f: nothing was learnt", s.Best.Reward, s.Greedy.Reward)
+	}
+	t.Logf("reward %.2f → %.2f, perplexity %.2f → %.2f", s.Greedy.Reward, s.Best.Reward, s.Greedy.Perplexity, s.Best.Perplexity)
+}
+
+// Several servers are workers of one run, which a server's death does not end.
+func TestLoopOnSeveralServers(t *testing.T) {
+	a, b := envtest.New(t, "hash"), envtest.New(t, "hash")
+	l := newLoop(t, smallConfig(), a, t.TempDir())
+	second, err := env.NewClient(b.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.RetryWait = time.Millisecond
+	l.Client = env.NewPool([]*env.Client{l.Client.(*env.Client), second}, []int{2, 2})
+	l.Reporter = reporter{func(episodes int) {
+		if episodes == 24 {
+			a.CloseClientConnections()
+			a.Close()
+		}
+	}}
+	if _, err := l.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if a.Chats() == 0 || b.Chats() < 48-24 {
+		t.Errorf("%d and %d replies", a.Chats(), b.Chats())
+	}
+	// The replies are what one server gives, whoever gave them.
+	whole := newLoop(t, smallConfig(), b, t.TempDir())
+	if _, err := whole.Run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(records(t, whole.Folder.Dir()), records(t, l.Folder.Dir()), cmpopts.EquateEmpty()); d != "" {
+		t.Errorf("metrics −one server +two\n%s", d)
+	}
+}

@@ -1,0 +1,67 @@
+package nn
+
+import (
+	"fmt"
+	"slices"
+)
+
+// NetworkState is one network with its optimiser.
+type NetworkState struct {
+	Steps   int64 // Adam's t
+	Tensors []TensorState
+}
+
+// TensorState is one tensor with its moments, row-major. Weights are in × out,
+// biases 1 × out.
+type TensorState struct {
+	Name             string // such as "0.weight"
+	Rows, Cols       int
+	Values           []float32
+	Moment1, Moment2 []float32 // none for a target's
+}
+
+// State returns a copy.
+func (n *Network) State() NetworkState {
+	s := NetworkState{Steps: n.Steps}
+	for _, p := range n.Params {
+		shape := p.Value.Shape()
+		s.Tensors = append(s.Tensors, TensorState{
+			Name: p.Name, Rows: shape[0], Cols: shape[1],
+			Values:  slices.Clone(p.Values),
+			Moment1: slices.Clone(p.moment1), Moment2: slices.Clone(p.moment2),
+		})
+	}
+	return s
+}
+
+// Fits returns an error that says why n cannot go on from s, or nil.
+func (n *Network) Fits(s NetworkState) error {
+	if len(s.Tensors) != len(n.Params) {
+		return fmt.Errorf("%s: the state has %d tensors, want %d", n.Name, len(s.Tensors), len(n.Params))
+	}
+	for i, p := range n.Params {
+		t, shape := &s.Tensors[i], p.Value.Shape()
+		if t.Name != p.Name || t.Rows != shape[0] || t.Cols != shape[1] {
+			return fmt.Errorf("%s: tensor %d of the state is %s, %d × %d, want %s, %d × %d", n.Name, i, t.Name, t.Rows, t.Cols, p.Name, shape[0], shape[1])
+		}
+		for _, v := range []struct{ have, want []float32 }{{t.Values, p.Values}, {t.Moment1, p.moment1}, {t.Moment2, p.moment2}} {
+			if len(v.have) != len(v.want) {
+				return fmt.Errorf("%s: %s of the state has %d values, want %d", n.Name, t.Name, len(v.have), len(v.want))
+			}
+			if i := FirstNotFinite(v.have); i >= 0 {
+				return fmt.Errorf("%s: %s of the state is %v at index %d, want finite numbers", n.Name, t.Name, v.have[i], i)
+			}
+		}
+	}
+	return nil
+}
+
+// Restore makes n go on from s, which fits and is copied.
+func (n *Network) Restore(s NetworkState) {
+	n.Steps = s.Steps
+	for i, p := range n.Params {
+		copy(p.Values, s.Tensors[i].Values)
+		copy(p.moment1, s.Tensors[i].Moment1)
+		copy(p.moment2, s.Tensors[i].Moment2)
+	}
+}
