@@ -13,10 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/doctor"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/learn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/sac"
 )
 
 // command runs the program's command line in this process, without the environment's say.
@@ -59,7 +61,7 @@ func trained(t *testing.T) (dir string, flags []string) {
 			t.Fatal(err)
 		}
 		s := learn.State{
-			Agent: state, Base: fakeBase, Episodes: 64 * (seed + 1), Validated: 64, Started: true,
+			Algorithm: config.PPO, PPO: &state, Base: fakeBase, Episodes: 64 * (seed + 1), Validated: 64, Started: true,
 			Best: learn.Validation{Episodes: 64, Reward: .5, Perplexity: 2.5}, Greedy: learn.Validation{Reward: -1, Perplexity: 2},
 		}
 		if err := folder.SaveCheckpoint(name, s); err != nil {
@@ -149,6 +151,30 @@ func TestInspect(t *testing.T) {
 	}
 	if in.Kind != "proxy" || in.Parameters != 35 || len(in.Tensors) != 4 || math.Abs(in.Tensors[0].Norm-math.Sqrt(sum)) > 1e-9 || !slices.Equal(in.Tensors[0].Shape, []int{3, 8}) {
 		t.Errorf("as JSON: %+v", in)
+	}
+}
+
+// A checkpoint of SAC has more networks.
+func TestInspectSAC(t *testing.T) {
+	o := sac.DefaultOptions()
+	o.HiddenSizes = []int{3}
+	agent, err := sac.New(8, o, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := agent.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := inspectCheckpoint(&learn.State{Algorithm: config.SAC, SAC: &state, Base: fakeBase})
+	var names []string
+	for _, tensor := range in.Tensors {
+		names = append(names, tensor.Name)
+	}
+	for _, want := range []string{"actor.0.weight", "critic.0.0.weight", "critic.1.1.bias", "target.1.0.weight"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no %s among %v", want, names)
+		}
 	}
 }
 

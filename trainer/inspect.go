@@ -137,26 +137,42 @@ func (in *inspection) addBase(b proxy.Base, d int) {
 
 func inspectCheckpoint(s *learn.State) *inspection {
 	in := &inspection{Kind: "checkpoint"}
+	in.add("algorithm", s.Algorithm, "%s", s.Algorithm)
 	in.addBase(s.Base, s.Base.EmbeddingLength)
 	in.add("episodes", s.Episodes, "%d, last validated after %d", s.Episodes, s.Validated)
-	in.add("updates", s.Agent.Updates, "%d", s.Agent.Updates)
-	in.add("features seen", s.Agent.Features.Count, "%s vectors of %d values", format.HumanNumber(uint64(s.Agent.Features.Count)), s.Agent.InputLength)
 	if s.Started {
 		in.addValidation("greedy", s.Greedy)
 	}
 	if s.Best.Episodes > 0 {
 		in.addValidation("best", s.Best)
 	}
-	for _, network := range []struct {
-		name  string
-		state nn.NetworkState
-	}{{"actor", s.Agent.Actor}, {"critic", s.Agent.Critic}} {
-		for _, t := range network.state.Tensors {
-			// A network holds its weights in × out.
-			in.addTensor(network.name+"."+t.Name, t.Values, t.Cols, t.Rows)
+	if p := s.PPO; p != nil {
+		in.addAgent(p.Updates, p.InputLength, p.Features.Count)
+		in.addNetwork("actor", p.Actor)
+		in.addNetwork("critic", p.Critic)
+	}
+	if p := s.SAC; p != nil {
+		in.addAgent(p.Updates, p.InputLength, p.Features.Count)
+		in.addNetwork("actor", p.Actor)
+		for i := range p.Critics {
+			in.addNetwork(fmt.Sprintf("critic.%d", i), p.Critics[i])
+			in.addNetwork(fmt.Sprintf("target.%d", i), p.Targets[i])
 		}
+		in.addNetwork("temperature", p.Temperature)
 	}
 	return in
+}
+
+func (in *inspection) addAgent(updates int64, inputs int, seen int64) {
+	in.add("updates", updates, "%d", updates)
+	in.add("features seen", seen, "%s vectors of %d values", format.HumanNumber(uint64(seen)), inputs)
+}
+
+// addNetwork adds a network, which holds its weights in × out.
+func (in *inspection) addNetwork(name string, n nn.NetworkState) {
+	for _, t := range n.Tensors {
+		in.addTensor(name+"."+t.Name, t.Values, t.Cols, t.Rows)
+	}
 }
 
 func (in *inspection) addValidation(name string, v learn.Validation) {

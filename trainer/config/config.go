@@ -10,6 +10,13 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/ppo"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/sac"
+)
+
+// The values of Config.Algorithm.
+const (
+	PPO = "ppo"
+	SAC = "sac"
 )
 
 // Config is the whole configuration of a run. The tag doc is the help text of
@@ -30,11 +37,15 @@ type Config struct {
 	RewardMaxDropped float64 `mapstructure:"reward_max_dropped" doc:"share of a batch or an evaluation that the reward may fail on and that is left out; more end the run"`
 	Dense            bool    `mapstructure:"dense" doc:"pay each token the change of the reward it makes, instead of all at the end, where there is a reward on part of a reply (not of http, ollama and command)"`
 	RejectionCost    float64 `mapstructure:"rejection_cost" doc:"reward taken away for each rejection; 0: none"`
+	KLCoef           float64 `mapstructure:"kl_coef" doc:"weight of a term that keeps each decision near the LLM's own probability of the candidate, as a reward for each nat; 0: none"`
 	Episodes         int     `mapstructure:"episodes" doc:"replies to train on; a multiple of batch_size"`
 	BatchSize        int     `mapstructure:"batch_size" doc:"replies for each update"`
 	Tokens           int     `mapstructure:"tokens" doc:"longest reply, in tokens (Ollama's num_predict)"`
-	// PPO has three fields that are no knobs of their own: see [Config.Complete].
+	Algorithm        string  `mapstructure:"algorithm" doc:"ppo or sac"`
+	// PPO and SAC have three fields each that are no knobs of their own: see
+	// [Config.Complete].
 	PPO   ppo.Options `mapstructure:"ppo"`
+	SAC   sac.Options `mapstructure:"sac"`
 	Eval  Eval        `mapstructure:"eval"`
 	Sweep Sweep       `mapstructure:"sweep" yaml:"sweep,omitempty"`
 }
@@ -130,7 +141,9 @@ func Default() Config {
 		Episodes:         384,
 		BatchSize:        64,
 		Tokens:           44,
+		Algorithm:        PPO,
 		PPO:              algorithm,
+		SAC:              sac.DefaultOptions(),
 		Eval: Eval{
 			Every:              128,
 			MaxPerplexityRatio: 1.5,
@@ -139,17 +152,23 @@ func Default() Config {
 	}.Complete()
 }
 
-// derived are the fields of ppo.Options that are no knobs: [Config.Complete]
-// sets them from others.
-var derived = []string{"ppo.hidden_sizes", "ppo.activation", "ppo.seed"}
+// derived are the fields of the algorithms' options that are no knobs:
+// [Config.Complete] sets them from others.
+var derived = []string{
+	"ppo.hidden_sizes", "ppo.activation", "ppo.seed",
+	"sac.hidden_sizes", "sac.activation", "sac.seed",
+}
 
-// Complete returns c with the fields of PPO that follow from others: hidden
+// Complete returns c with the fields of PPO and SAC that follow from others: hidden
 // sizes and activation from Proxy, and the seed. Load and Default have done it;
 // call it after changing one of those in code.
 func (c Config) Complete() Config {
 	c.PPO.HiddenSizes = slices.Clone(c.Proxy.HiddenSizes)
 	c.PPO.Activation = c.Proxy.Activation
 	c.PPO.Seed = c.Seed
+	c.SAC.HiddenSizes = slices.Clone(c.Proxy.HiddenSizes)
+	c.SAC.Activation = c.Proxy.Activation
+	c.SAC.Seed = c.Seed
 	return c
 }
 

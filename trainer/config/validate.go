@@ -128,6 +128,7 @@ func (c Config) checkReward() (cs checks) {
 		fmt.Sprintf("false, since a reward of type %s has no score on part of a reply", c.Reward.Type))
 	cs.want(unit(c.RewardMaxDropped), "reward_max_dropped", c.RewardMaxDropped, "0 (none) to 1 (any)")
 	cs.want(c.RejectionCost >= 0 && finite(c.RejectionCost), "rejection_cost", c.RejectionCost, "0 or more")
+	cs.want(c.KLCoef >= 0 && finite(c.KLCoef), "kl_coef", c.KLCoef, "0 or more")
 	return cs
 }
 
@@ -139,14 +140,19 @@ func (c Config) checkTraining() (cs checks) {
 			fmt.Sprintf("a multiple of batch_size, such as %d", (c.Episodes/c.BatchSize+1)*c.BatchSize))
 	}
 	cs.want(c.Tokens >= 1, "tokens", c.Tokens, "1 or more")
+	cs.want(c.Algorithm == PPO || c.Algorithm == SAC, "algorithm", fmt.Sprintf("%q", c.Algorithm), "ppo or sac")
 	// Sizes and activation have been looked at under the names that users know.
-	algorithm := Default().PPO
-	own := c.PPO
-	own.HiddenSizes, own.Activation = algorithm.HiddenSizes, algorithm.Activation
-	cs.borrowedError(own.Validate(), "ppo: option ", "ppo")
-	done := c.Complete().PPO
-	cs.want(slices.Equal(c.PPO.HiddenSizes, done.HiddenSizes) && c.PPO.Activation == done.Activation && c.PPO.Seed == done.Seed,
+	d := Default()
+	p, s := c.PPO, c.SAC
+	p.HiddenSizes, p.Activation = d.PPO.HiddenSizes, d.PPO.Activation
+	s.HiddenSizes, s.Activation = d.SAC.HiddenSizes, d.SAC.Activation
+	cs.borrowedError(p.Validate(), "ppo: option ", "ppo")
+	cs.borrowedError(s.Validate(), "sac: option ", "sac")
+	done := c.Complete()
+	cs.want(slices.Equal(c.PPO.HiddenSizes, done.PPO.HiddenSizes) && c.PPO.Activation == done.PPO.Activation && c.PPO.Seed == done.PPO.Seed,
 		"ppo", "not what proxy and seed say", "Complete to have been called")
+	cs.want(slices.Equal(c.SAC.HiddenSizes, done.SAC.HiddenSizes) && c.SAC.Activation == done.SAC.Activation && c.SAC.Seed == done.SAC.Seed,
+		"sac", "not what proxy and seed say", "Complete to have been called")
 	return cs
 }
 

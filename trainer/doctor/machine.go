@@ -13,6 +13,7 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 )
 
 // Machine says how much is left of what a run takes.
@@ -43,17 +44,21 @@ func ThisMachine() Machine {
 	}
 }
 
-// What a run takes, in bytes. For each parameter of a network: in memory the
-// value, its gradient and Adam's two moments, and a copy of all but the gradient
-// while it is saved; in a checkpoint value and moments.
+// What a run takes, in bytes.
 const (
-	trainerBase     = 150 << 20 // the program, prompts, replies of a batch
-	memoryParameter = 16 + 12
-	savedParameter  = 12
-	otherFiles      = 64 << 20 // metrics, samples, events
+	trainerBase = 150 << 20 // the program, prompts, replies of a batch
+	otherFiles  = 64 << 20  // metrics, samples, events
+	// Each parameter that is trained has its value, its gradient and Adam's two
+	// moments, and while it is saved a copy of all but the gradient; a target's has
+	// its value and the copy.
+	trainedMemory, targetMemory = 16 + 12, 4 + 4
+	trainedFile, targetFile     = 12, 4
 	// A batch's decisions keep their features as float32; a reply has about this
 	// many decisions a token.
 	decisionsToken = 1.5
+	// A replayed decision keeps its features as float16 and some numbers; a quarter
+	// of the buffer is in reserve.
+	replayedDecision = 32
 )
 
 // unknownWidth is the embedding length of a model that no server describes: a
@@ -65,9 +70,24 @@ func (e *examination) inputs() int {
 	return proxy.Config{Features: e.config.Proxy.Features, EmbeddingLength: cmp.Or(e.model.EmbeddingLength, unknownWidth)}.InputLength()
 }
 
-// networks counts the parameters of the actor and of the critic.
-func (e *examination) networks() int64 {
-	return e.config.Proxy.Parameters(e.inputs(), 2) + e.config.Proxy.Parameters(e.inputs(), 1)
+// learning estimates the bytes that the networks, and what they learn from, take in
+// memory and in the run folder: two checkpoints and the one that is being written,
+// and the exported proxy.
+func (e *examination) learning() (memory, files int64) {
+	c, inputs := e.config, e.inputs()
+	actor := c.Proxy.Parameters(inputs, 2)
+	trained, targets, buffer := actor+c.Proxy.Parameters(inputs, 1), int64(0), int64(0)
+	if c.Algorithm == config.SAC {
+		critics := 2 * c.Proxy.Parameters(inputs, 2)
+		trained, targets = actor+critics, critics
+		buffer = min(int64(c.SAC.BufferBytes), int64(c.SAC.BufferSize)/3*4*int64(replayedDecision+2*inputs))
+	}
+	memory = trainedMemory*trained + targetMemory*targets
+	files = 3*(trainedFile*trained+targetFile*targets) + 4*actor + buffer
+	if !c.SAC.BufferSpill {
+		memory += buffer
+	}
+	return memory, files
 }
 
 // checkMemory compares what the run needs with what was available before the
@@ -79,7 +99,8 @@ func (e *examination) checkMemory(available uint64, err error) {
 	}
 	c := e.config
 	batch := decisionsToken * float64(c.BatchSize) * float64(c.Tokens) * 4 * float64(e.inputs())
-	need := uint64(trainerBase + memoryParameter*e.networks() + int64(batch))
+	learning, _ := e.learning()
+	need := uint64(trainerBase + learning + int64(batch))
 	what := fmt.Sprintf("the trainer takes about %s", format.HumanBytes2(need))
 	if e.server != nil && e.model.Bytes > 0 {
 		slots := uint64(e.parallel) * uint64(c.Ollama.ContextLength)
@@ -89,7 +110,7 @@ func (e *examination) checkMemory(available uint64, err error) {
 		what += fmt.Sprintf(", the server about %s, of which %d slots × %d tokens of cache %s", format.HumanBytes2(server), e.parallel, c.Ollama.ContextLength, format.HumanBytes2(cache))
 	}
 	found := fmt.Sprintf("%s; %s available", what, format.HumanBytes2(available))
-	remedy := "lower ollama.parallel, ollama.context_length, batch_size or proxy.hidden_sizes"
+	remedy := "lower ollama.parallel, ollama.context_length, batch_size or proxy.hidden_sizes; with SAC also sac.buffer_bytes"
 	switch {
 	case need > available:
 		e.report.add(Fail, "memory", remedy, "%s", found)
@@ -100,8 +121,7 @@ func (e *examination) checkMemory(available uint64, err error) {
 	}
 }
 
-// checkDisk compares what a run folder takes with what is free where it lies: two
-// checkpoints and the one that is being written, and the exported proxy.
+// checkDisk compares what a run folder takes with what is free where it lies.
 func (e *examination) checkDisk() {
 	dir := e.config.RunFolder()
 	existing, err := nearest(dir)
@@ -118,7 +138,8 @@ func (e *examination) checkDisk() {
 		e.report.add(Warn, "disk", "none is needed", "%s: nobody says how much is free: %v", dir, err)
 		return
 	}
-	need := uint64(otherFiles + (3*savedParameter+4)*e.networks())
+	_, files := e.learning()
+	need := uint64(otherFiles + files)
 	found := fmt.Sprintf("%s takes about %s; %s free", dir, format.HumanBytes2(need), format.HumanBytes2(free))
 	switch {
 	case need > free:

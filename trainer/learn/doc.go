@@ -1,7 +1,7 @@
 // Package learn is the training loop: push the policy to the server, roll episodes out, pay them, update, and now and then
 // validate, so that the checkpoint that is exported is the best by evaluation and not the last.
 //
-// It knows neither how the update works (package ppo) nor how the LLM is reached (package env), and it prints nothing: it
+// It knows neither how the update works (packages ppo and sac) nor how the LLM is reached (package env), and it prints nothing: it
 // reports through [Reporter]. A Loop belongs to one goroutine.
 //
 // # Metrics
@@ -13,10 +13,12 @@
 //
 //	charts/episodic_return         mean reward of a reply, before costs
 //	charts/episodic_length         mean tokens of a reply
-//	charts/SPS                     tokens a second of rollout and update together ("steps per second")
+//	charts/SPS                     tokens a second of rollout and update together, side by side for SAC ("steps per second")
 //	charts/decisions               decisions updated on
 //	charts/update_epochs           passes over the batch
 //	charts/minibatches             steps of the optimiser
+//	charts/updates                 SAC: updates made beside the rollout; like the losses they are of the batches before
+//	charts/buffer_size             SAC: decisions in the buffer
 //
 //	losses/policy_loss             the clipped surrogate, negated: mean of max(−A·r, −A·clip(r, 1−ε, 1+ε))
 //	losses/value_loss              half the mean squared error of the critic
@@ -30,12 +32,18 @@
 //	losses/behaviour_gap           largest |log r| before the first step: above 1e-3 the batch is another policy's
 //	losses/actor_grad_norm         mean norm before clipping
 //	losses/critic_grad_norm        mean norm before clipping
+//	losses/qf_loss                 SAC: mean squared error of the critics
+//	losses/qf1_loss, losses/qf2_loss  of each
+//	losses/qf1_values, losses/qf2_values  mean value of the decisions that were drawn
+//	losses/actor_loss              SAC: mean Σ π(a|s) (α log π(a|s) − min Q(s,a))
+//	losses/alpha                   SAC: temperature after the updates
+//	losses/alpha_loss              SAC: α (H − H̄), the entropy less its target
 //
 //	objective/scores               mean reward of a reply, before costs
 //	objective/kl                   mean over replies of Σ log q − log p over the tokens: proxy and LLM against the LLM
 //	                               sampling from the same pool, nats a reply
 //	objective/entropy              mean over replies of Σ −log q, nats a reply
-//	objective/non_score_reward     mean over replies of what is taken off: the cost of rejections
+//	objective/non_score_reward     mean over replies of what is taken off: the cost of rejections, the KL term
 //	objective/rlhf_reward          scores + non_score_reward: what is maximised
 //
 //	reward                         TRL's (GRPO) name of objective/scores

@@ -31,6 +31,7 @@ func fakeOllama(t *testing.T) *env.Client {
 		var in struct {
 			Messages []prompts.Message
 			LogProbs bool
+			Options  struct{ Proxy string }
 		}
 		if err := json.NewDecoder(r.Body).Decode(&in); err != nil || r.URL.Path != "/api/chat" {
 			t.Errorf("%s: %v", r.URL, err)
@@ -41,7 +42,7 @@ func fakeOllama(t *testing.T) *env.Client {
 		asked := in.Messages[0].Content
 		out := map[string]any{
 			"message": map[string]string{"content": "yes " + asked}, "done": true, "done_reason": "stop", "eval_count": 2,
-			"proxy":     wire.Stats{Proposed: 3, Accepted: 2, Rejected: 1, Forwards: 2},
+			"proxy":     wire.Stats{Digest: in.Options.Proxy, Proposed: 3, Accepted: 2, Rejected: 1, Forwards: 2},
 			"decisions": []wire.Decision{decision(0, "no", wire.Reject), decision(0, "yes", wire.Accept), decision(1, " "+asked, wire.Accept)},
 		}
 		if in.LogProbs {

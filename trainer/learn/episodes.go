@@ -22,9 +22,19 @@ type Payer struct {
 	// Dense pays what there is of the reward on prefixes token by token and the rest at the last one; the sum is the reward of
 	// the whole reply.
 	Dense bool
+	// PostBack pays what would be paid at the last token to every decision, discounted, and not to the last one alone.
+	PostBack bool
 	// RejectionCost is taken off at each rejection.
 	RejectionCost float64
-	// Gamma discounts, per token, the rewards of forced tokens back to the decision before them.
+	// KLCoef is β of a term that keeps the policy near the LLM: each decision is paid, beside all else,
+	//
+	//	−β (log π(a|s) − log q(a))    q(accept) = p(candidate) / Σ p over T′,  q(reject) = 1 − q(accept)
+	//
+	// where π is the policy that acted, p the LLM's probabilities in the pool and T′ the candidates that have not been rejected:
+	// q is the LLM sampling from its pool, told one candidate after the other. What a decision is paid on average is then −β
+	// times the KL divergence of its policy from the LLM's. Probabilities count as 1e-6 or more.
+	KLCoef float64
+	// Gamma discounts, per token, the rewards of later tokens back to the decision that they are paid to.
 	Gamma float64
 	// MaxDropped is the share of replies, 0 to 1, that the reward may fail on. More are an error.
 	MaxDropped float64
@@ -35,6 +45,8 @@ type Paid struct {
 	// Replies are those that the reward judged, and Episodes theirs, one each, with the reply's reward as its Return.
 	Replies  []env.Reply
 	Episodes []rl.Episode
+	// Charged is what was taken off each of Episodes: the cost of rejections and the KL term, undiscounted.
+	Charged []float64
 	// Terms are what the rewards were added up from, with one score for each of Replies.
 	Terms []reward.Term
 	// Dropped are the replies that the reward failed on.
@@ -55,11 +67,12 @@ func (p Payer) Pay(ctx context.Context, replies []env.Reply) (Paid, error) {
 	}
 	paid := Paid{Terms: j.Terms}
 	for k, i := range j.Judged {
-		episode, err := p.episode(&replies[i], j.Scores[k])
+		episode, charged, err := p.episode(&replies[i], j.Scores[k])
 		if err != nil {
 			return Paid{}, fmt.Errorf("reply to prompt %s: %w", replies[i].Prompt.ID, err)
 		}
 		paid.Replies, paid.Episodes = append(paid.Replies, replies[i]), append(paid.Episodes, episode)
+		paid.Charged = append(paid.Charged, charged)
 	}
 	for _, f := range j.Failures {
 		paid.Dropped = append(paid.Dropped, Dropped{replies[f.Sample], f.Err})
@@ -67,58 +80,109 @@ func (p Payer) Pay(ctx context.Context, replies []env.Reply) (Paid, error) {
 	return paid, nil
 }
 
-func (p Payer) episode(r *env.Reply, score float64) (rl.Episode, error) {
-	perToken, err := p.perToken(r, score)
+// episode makes a reply's episode, and says what it was charged.
+func (p Payer) episode(r *env.Reply, score float64) (e rl.Episode, charged float64, err error) {
+	perToken, rest, err := p.spread(r, score)
 	if err != nil {
-		return rl.Episode{}, err
+		return rl.Episode{}, 0, err
 	}
-	e := rl.Episode{Return: score, Tokens: len(perToken)}
+	e = rl.Episode{Return: score, Tokens: len(perToken), Prompt: r.Prompt.ID}
+	if r.Proxy != nil {
+		e.Policy = r.Proxy.Digest
+	}
+	llm := conditional{position: -1}
 	for _, d := range r.Decisions {
+		q := llm.accept(d)
 		if d.Action != wire.Forced {
 			t, err := transition(d)
 			if err != nil {
-				return rl.Episode{}, err
+				return rl.Episode{}, 0, err
 			}
-			if t.Action == sampler.Reject {
-				t.Reward -= p.RejectionCost
-			}
+			cost := p.cost(&t, q)
+			t.Reward -= cost
+			charged += cost
 			e.Transitions = append(e.Transitions, t)
 		}
 		// The token's reward is the doing of the last decision at or before it. What comes before the first one is nobody's.
 		if last := len(e.Transitions) - 1; d.Action != wire.Reject && last >= 0 {
 			t := &e.Transitions[last]
-			t.Reward += perToken[d.Position] * math.Pow(p.Gamma, float64(d.Position-t.Token))
+			t.Reward += perToken[d.Position] * p.discount(t, d.Position)
 		}
 	}
-	return e, nil
+	p.payAtTheEnd(&e, rest)
+	return e, charged, nil
 }
 
-// perToken spreads a reply's reward over its tokens.
-func (p Payer) perToken(r *env.Reply, score float64) ([]float64, error) {
+// payAtTheEnd pays what comes with a reply's last token.
+func (p Payer) payAtTheEnd(e *rl.Episode, rest float64) {
+	first := len(e.Transitions) - 1
+	if p.PostBack {
+		first = 0
+	}
+	for i := max(first, 0); i < len(e.Transitions); i++ {
+		t := &e.Transitions[i]
+		t.Reward += rest * p.discount(t, e.Tokens-1)
+	}
+}
+
+// discount is that of a reward at a position as seen from a decision.
+func (p Payer) discount(t *rl.Transition, position int) float64 {
+	return math.Pow(p.Gamma, float64(position-t.Token))
+}
+
+// cost is what a decision is charged, q being the LLM's own probability of accepting.
+func (p Payer) cost(t *rl.Transition, q float64) float64 {
+	cost := 0.0
+	if t.Action == sampler.Reject {
+		cost = p.RejectionCost
+		q = 1 - q
+	}
+	if p.KLCoef == 0 {
+		return cost
+	}
+	const least = 1e-6
+	return cost + p.KLCoef*(max(t.LogProb, math.Log(least))-math.Log(max(q, least)))
+}
+
+// conditional follows the candidates of one position after the other.
+type conditional struct {
+	position int
+	left     float64 // probability of T′, the candidates that have not been rejected
+}
+
+// accept returns the LLM's own probability of accepting the next candidate.
+func (c *conditional) accept(d wire.Decision) float64 {
+	if d.Position != c.position {
+		*c = conditional{position: d.Position, left: 1}
+	}
+	q := d.Prob / c.left
+	if d.Action == wire.Reject {
+		c.left -= d.Prob
+	}
+	return q
+}
+
+// spread says what of a reply's reward is paid at which token, and what is left to be paid at the end.
+func (p Payer) spread(r *env.Reply, score float64) (perToken []float64, rest float64, err error) {
 	pieces := Pieces(r)
-	if part := reward.OnPrefixes(p.Reward); part != nil && p.Dense && len(pieces) > 0 {
-		trace := reward.Trace{Prompt: r.Prompt.Text, Pieces: pieces}
-		if reward.StateLength(part) > 0 {
-			trace.States = States(r)
-		}
-		out, err := reward.Dense(part, trace)
-		if err != nil {
-			return nil, err
-		}
-		// The part is not all of the reward; where a token's text alone is no valid UTF-8 the pieces do not quite make up the
-		// reply; and a trace does not show the states at all of its tokens.
-		sum := 0.0
-		for _, x := range out {
-			sum += x
-		}
-		out[len(out)-1] += score - sum
-		return out, nil
+	part := reward.OnPrefixes(p.Reward)
+	if part == nil || !p.Dense || len(pieces) == 0 {
+		return make([]float64, len(pieces)), score, nil
 	}
-	out := make([]float64, len(pieces))
-	if len(out) > 0 {
-		out[len(out)-1] = score
+	trace := reward.Trace{Prompt: r.Prompt.Text, Pieces: pieces}
+	if reward.StateLength(part) > 0 {
+		trace.States, trace.State = States(r), r.Proxy.States.Mean // Score has seen that they are there
 	}
-	return out, nil
+	if perToken, err = reward.Dense(part, trace); err != nil {
+		return nil, 0, err
+	}
+	// The part is not all of the reward, and where a token's text alone is no valid UTF-8 the pieces do not quite make up the
+	// reply.
+	rest = score
+	for _, x := range perToken {
+		rest -= x
+	}
+	return perToken, rest, nil
 }
 
 // Pieces are the texts of a reply's tokens, cut where the reply's text ends: an end-of-sequence token, or what a stop string

@@ -20,6 +20,7 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 	"github.com/proxy-rlhf/proxy-rlhf/sampler"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
@@ -37,7 +38,7 @@ func decided(position int, text, action string, p float64) wire.Decision {
 
 // aReply says "I am my end" in four tokens and ends: one rejection, two decisions to accept, three forced tokens.
 func aReply() env.Reply {
-	return env.Reply{Text: "I am my end", Decisions: []wire.Decision{
+	return env.Reply{Prompt: prompts.Prompt{ID: "p"}, Proxy: &wire.Stats{Digest: "sha256:p"}, Text: "I am my end", Decisions: []wire.Decision{
 		decided(0, "I", wire.Forced, -1),
 		decided(1, " was", wire.Reject, 0.25),
 		decided(1, " am", wire.Accept, 0.5),
@@ -67,6 +68,9 @@ func TestEpisodes(t *testing.T) {
 		"dense, rejections":    {Payer{Dense: true, Gamma: 1, RejectionCost: 0.125}, []float64{-0.125, -1, 0}},
 		"at the end":           {Payer{Gamma: 1}, []float64{0, 0, -2}},
 		"at the end, forced 1": {Payer{Gamma: 0.5}, []float64{0, 0, -1}},
+		// The reply ends at position 4, the decisions are at 1, 1 and 3.
+		"posted back":         {Payer{Gamma: 0.5, PostBack: true, RejectionCost: 0.5}, []float64{-0.25 - 0.5, -0.25, -1}},
+		"dense is not posted": {Payer{Dense: true, Gamma: 1, PostBack: true}, []float64{0, -1, 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.payer.Reward = firstPerson(t)
@@ -74,7 +78,7 @@ func TestEpisodes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want := []rl.Episode{{Return: -2, Tokens: 5, Transitions: []rl.Transition{
+			want := []rl.Episode{{Return: -2, Tokens: 5, Prompt: "p", Policy: "sha256:p", Transitions: []rl.Transition{
 				{Features: []float32{0.25}, Action: sampler.Reject, LogProb: math.Log(0.75), Token: 1, Reward: test.want[0]},
 				{Features: []float32{0.5}, Action: sampler.Accept, LogProb: math.Log(0.5), Token: 1, Reward: test.want[1]},
 				{Features: []float32{0.75}, Action: sampler.Accept, LogProb: math.Log(0.75), Token: 3, Reward: test.want[2]},
@@ -83,6 +87,54 @@ func TestEpisodes(t *testing.T) {
 				t.Errorf("−want +got\n%s", d)
 			}
 		})
+	}
+}
+
+// The KL term by hand: at position 0 the candidates have .5 and .3 of the pool, of which the first is rejected, so that the
+// second has .3 of the .5 that are left; at position 1 the candidate has all but nothing.
+func TestKLTerm(t *testing.T) {
+	at := func(d wire.Decision, prob float64) wire.Decision { d.Prob = prob; return d }
+	r := env.Reply{Text: "a b", Decisions: []wire.Decision{
+		at(decided(0, "x", wire.Reject, 0.75), 0.5), at(decided(0, "a", wire.Accept, 0.5), 0.3),
+		at(decided(1, "y", wire.Reject, 0.5), 1-1e-12), at(decided(1, " b", wire.Forced, -1), 1e-12),
+	}}
+	paid, err := Payer{Reward: firstPerson(t), Gamma: 1, KLCoef: 2, RejectionCost: 0.25}.Pay(context.Background(), []env.Reply{r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []float64{
+		-0.25 - 2*math.Log(0.25/0.5),
+		-2 * math.Log(0.5/0.6),
+		-0.25 - 2*math.Log(0.5/1e-6), // not 1e-12
+	}
+	sum := 0.0
+	for i, tr := range paid.Episodes[0].Transitions {
+		if math.Abs(tr.Reward-want[i]) > 1e-9 {
+			t.Errorf("decision %d is paid %v, want %v", i, tr.Reward, want[i])
+		}
+		sum -= want[i]
+	}
+	if math.Abs(paid.Charged[0]-sum) > 1e-9 {
+		t.Errorf("charged %v, want %v", paid.Charged[0], sum)
+	}
+}
+
+// On average a decision is paid −β times the divergence of its policy from the LLM's, whatever was rejected before.
+func TestKLTermIsTheKL(t *testing.T) {
+	const beta, pi, q = 0.5, 0.7, 0.4 / 0.6
+	mean := 0.0
+	for action, p := range map[string]float64{wire.Accept: pi, wire.Reject: 1 - pi} {
+		llm := conditional{position: -1}
+		llm.accept(wire.Decision{Action: wire.Reject, Prob: 0.4})
+		d := wire.Decision{Action: action, Prob: 0.4, Accept: new(pi), Features: make([]byte, 2)}
+		tr, err := transition(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mean -= p * Payer{KLCoef: beta}.cost(&tr, llm.accept(d))
+	}
+	if want := -beta * (pi*math.Log(pi/q) + (1-pi)*math.Log((1-pi)/(1-q))); math.Abs(mean-want) > 1e-12 {
+		t.Errorf("paid %v on average, want %v", mean, want)
 	}
 }
 
@@ -221,7 +273,7 @@ func TestRewardMetricsAndFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := map[string]float64{}
-	rolloutMetrics(m, paid, time.Second, time.Second)
+	rolloutMetrics(m, paid, rolled{rolling: time.Second, learning: time.Second, took: 2 * time.Second})
 	for name, want := range map[string]float64{
 		"reward": 7, "reward_std": math.Sqrt2, "charts/episodic_return": 7,
 		"rewards/person/mean": -1.5, "rewards/person/std": math.Sqrt(.5), "rewards/http/mean": 10, "rewards/http/std": 0,

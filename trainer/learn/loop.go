@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
@@ -21,6 +23,7 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/sac"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
 
@@ -44,9 +47,11 @@ type Reporter interface {
 
 // State is what a checkpoint holds.
 type State struct {
-	Agent    ppo.State
-	Base     proxy.Base
-	Episodes int // done so far
+	Algorithm string
+	PPO       *ppo.State // nil unless Algorithm is ppo
+	SAC       *sac.State // nil unless Algorithm is sac; its decisions lie in BufferFile
+	Base      proxy.Base
+	Episodes  int // done so far
 	// Validated is the number of episodes at the last validation.
 	Validated int
 	Best      Validation
@@ -77,24 +82,20 @@ type Loop struct {
 	// Resume says where to begin: [ResumeAuto] (or ""), [ResumeNever] or the path of a checkpoint.
 	Resume string
 
-	agent  *ppo.Agent
+	agent  algorithm
 	state  State
 	pushed string // digest of the proxy that the server runs
 }
 
-// Run trains until the configured number of episodes, from the checkpoint that Resume says. When ctx is
-// cancelled it saves and returns ctx's error.
+// Run trains until the configured number of episodes, from the checkpoint that Resume says. When ctx is cancelled it returns
+// ctx's error. Whatever ends it, the last checkpoint is of the last whole batch or validation: what came after it is made
+// again, and alike, by a run that goes on.
 func (l *Loop) Run(ctx context.Context) (State, error) {
 	if err := l.restore(); err != nil {
 		return State{}, err
 	}
 	err := l.run(ctx)
-	if errors.Is(err, context.Canceled) || err == nil {
-		if saveErr := l.save(LastCheckpoint); saveErr != nil {
-			return l.state, saveErr
-		}
-	}
-	return l.state, err
+	return l.state, errors.Join(err, l.agent.close())
 }
 
 func (l *Loop) run(ctx context.Context) error {
@@ -108,6 +109,9 @@ func (l *Loop) run(ctx context.Context) error {
 	}
 	for announce := true; ; {
 		if l.validationDue() {
+			if err := l.catchUp(ctx); err != nil {
+				return err
+			}
 			if err := l.validate(ctx); err != nil {
 				return err
 			}
@@ -139,24 +143,27 @@ func (l *Loop) validationDue() bool {
 	return now > last && (now >= l.Config.Episodes || every > 0 && now/every != last/every)
 }
 
-// restore makes the agent, new or from a checkpoint.
+// restore makes the algorithm, new or from a checkpoint.
 func (l *Loop) restore() error {
-	inputLength := l.proxyConfig().InputLength()
 	var err error
-	if l.agent, err = ppo.New(inputLength, l.Config.PPO); err != nil {
+	if l.agent, err = newAlgorithm(l.Config, l.proxyConfig().InputLength(), l.Folder); err != nil {
 		return err
 	}
-	if found, err := l.resume(); err != nil || !found {
-		return err
+	found, dir, err := l.resume()
+	if err == nil && found {
+		err = l.agent.restore(&l.state, dir)
 	}
-	return l.agent.Restore(l.state.Agent)
+	if err != nil {
+		return errors.Join(err, l.agent.close())
+	}
+	return nil
 }
 
 func (l *Loop) save(name string) error {
-	var err error
-	if l.state.Agent, err = l.agent.State(); err != nil {
+	if err := l.agent.save(&l.state); err != nil {
 		return err
 	}
+	var err error
 	if l.state.Records, err = l.Folder.Mark(run.MetricsFile, SamplesFile); err != nil {
 		return err
 	}
@@ -175,7 +182,7 @@ func (l *Loop) proxyConfig() proxy.Config {
 		Cutoff:            c.Cutoff,
 		Base:              l.Base,
 		Training: map[string]any{
-			"algorithm": "ppo",
+			"algorithm": l.Config.Algorithm,
 			"episodes":  l.state.Episodes,
 			"reward":    l.Config.Reward.Type,
 			"seed":      int64(l.Config.Seed),
@@ -244,50 +251,105 @@ func (l *Loop) answer(ctx context.Context, phase string, options map[string]any)
 	return setting.Run(ctx, l.Client, eval.Policy{Name: phase, Model: l.Config.Model, Options: options})
 }
 
-// batch rolls out one batch of episodes and updates on it.
+// batch rolls out one batch of episodes and learns from it: at once, or beside the rollout of the next batch.
 func (l *Loop) batch(ctx context.Context) error {
 	if err := l.push(ctx); err != nil {
 		return err
 	}
-	start := time.Now()
-	replies, err := env.Rollout(ctx, l.Client, l.requests(), l.Config.Ollama.Parallel, l.Reporter.Reply)
+	r, err := l.rollout(ctx)
 	if err != nil {
 		return err
 	}
-	rolled := time.Since(start)
-	whole := replies[:0:0]
-	for _, r := range replies {
-		if r.DoneReason != env.DoneCut {
-			whole = append(whole, r)
-		}
-	}
-	payer := Payer{
-		Reward: l.Reward, MaxDropped: l.Config.RewardMaxDropped,
-		Dense: l.Config.Dense, RejectionCost: l.Config.RejectionCost, Gamma: l.Config.PPO.Gamma,
-	}
-	paid, err := payer.Pay(ctx, whole)
+	paid, err := l.pay(ctx, r.replies)
 	if err != nil {
 		return err
 	}
-	start = time.Now()
-	metrics := map[string]float64{"proxy/episodes_dropped": float64(len(replies) - len(paid.Replies))}
-	update, err := l.agent.Update(paid.Episodes)
-	switch {
+	metrics := map[string]float64{"proxy/episodes_dropped": float64(len(r.replies) - len(paid.Replies))}
+	switch err := l.agent.take(paid.Episodes); {
 	case errors.Is(err, rl.ErrNoDecisions):
 		metrics["proxy/batches_without_decisions"] = 1
 	case err != nil:
 		return err
-	default:
-		maps.Copy(metrics, update.Map())
+	case !l.agent.beside():
+		if r.learnt, r.learning, err = l.learn(ctx); err != nil {
+			return err
+		}
+		r.took += r.learning
 	}
-	l.state.Episodes += len(replies)
-	rolloutMetrics(metrics, paid, rolled, time.Since(start))
-	objectiveMetrics(metrics, paid.Replies, paid.Episodes, l.Config.RejectionCost)
+	maps.Copy(metrics, r.learnt)
+	l.state.Episodes += len(r.replies)
+	rolloutMetrics(metrics, paid, r)
+	objectiveMetrics(metrics, paid)
 	if err := l.Folder.AppendMetrics(int64(l.state.Episodes), time.Now(), metrics); err != nil {
 		return err
 	}
 	l.Reporter.Batch(l.state.Episodes, metrics)
 	return l.sample(paid)
+}
+
+// rolled is a batch of replies, and what was learnt beside it or from it.
+type rolled struct {
+	replies           []env.Reply
+	learnt            map[string]float64
+	rolling, learning time.Duration
+	took              time.Duration // both together
+}
+
+// rollout generates a batch with the policy pushed last while the algorithm, if it can, works on the next.
+func (l *Loop) rollout(ctx context.Context) (rolled, error) {
+	var r rolled
+	start := time.Now()
+	g, both := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		r.replies, err = env.Rollout(both, l.Client, l.requests(), l.Config.Ollama.Parallel, l.Reporter.Reply)
+		r.rolling = time.Since(start)
+		return err
+	})
+	if l.agent.beside() {
+		g.Go(func() (err error) {
+			r.learnt, r.learning, err = l.learn(both)
+			return err
+		})
+	}
+	err := g.Wait()
+	r.took = time.Since(start)
+	return r, err
+}
+
+// learn makes the updates that are due.
+func (l *Loop) learn(ctx context.Context) (map[string]float64, time.Duration, error) {
+	start := time.Now()
+	m, err := l.agent.learn(ctx)
+	return m, time.Since(start), err
+}
+
+// catchUp makes the updates that would have run beside the next batch, so that what is validated has learnt from all.
+func (l *Loop) catchUp(ctx context.Context) error {
+	m, took, err := l.learn(ctx)
+	if err != nil || m == nil {
+		return err
+	}
+	m["time/update"] = took.Seconds()
+	return l.Folder.AppendMetrics(int64(l.state.Episodes), time.Now(), m)
+}
+
+// pay makes episodes of the replies that the server did not cut off. All must be of the policy pushed last.
+func (l *Loop) pay(ctx context.Context, replies []env.Reply) (Paid, error) {
+	var whole []env.Reply
+	for i := range replies {
+		switch r := &replies[i]; {
+		case r.DoneReason == env.DoneCut:
+		case r.Proxy == nil || r.Proxy.Digest != l.pushed:
+			return Paid{}, fmt.Errorf("reply to prompt %s: it was not the policy %s that decided: another program changes what the server runs", r.Prompt.ID, l.pushed)
+		default:
+			whole = append(whole, *r)
+		}
+	}
+	payer := Payer{
+		Reward: l.Reward, MaxDropped: l.Config.RewardMaxDropped,
+		Dense: l.Config.Dense, RejectionCost: l.Config.RejectionCost, KLCoef: l.Config.KLCoef,
+	}
+	return l.agent.pay(payer).Pay(ctx, whole)
 }
 
 // requests are the next batch's. A prompt comes round when all others have had their turn; each episode explores with a seed of
@@ -376,12 +438,12 @@ func (l *Loop) Checkpoint(path string) (*proxy.Model, error) {
 	if err := run.LoadCheckpoint(path, &s); err != nil {
 		return nil, err
 	}
-	agent, err := ppo.FromState(s.Agent)
-	if err != nil {
-		return nil, err
-	}
 	l.state.Episodes, l.Base = s.Episodes, s.Base
 	c := l.proxyConfig()
+	policy, err := s.Policy()
+	if err != nil {
+		return nil, fmt.Errorf("export %s: %w", path, err)
+	}
 	if s.Best.Episodes > 0 && s.Best.Episodes == s.Episodes {
 		c.Training["validation_reward"] = s.Best.Reward
 		c.Training["validation_perplexity"] = s.Best.Perplexity
@@ -390,7 +452,7 @@ func (l *Loop) Checkpoint(path string) (*proxy.Model, error) {
 		c.Training["greedy_reward"] = s.Greedy.Reward
 		c.Training["greedy_perplexity"] = s.Greedy.Perplexity
 	}
-	m, err := agent.Proxy(c)
+	m, err := policy.Proxy(c)
 	if err != nil {
 		return nil, fmt.Errorf("export %s: %w", path, err)
 	}

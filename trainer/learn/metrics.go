@@ -1,14 +1,12 @@
 package learn
 
 import (
-	"time"
-
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
 
 // rolloutMetrics adds what a batch of replies says. Names are CleanRL's (charts), TRL's (objective, reward, rewards) and ours
 // (proxy).
-func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Duration) {
+func rolloutMetrics(m map[string]float64, paid Paid, r rolled) {
 	replies := paid.Replies
 	if len(replies) == 0 {
 		return
@@ -28,7 +26,7 @@ func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Durati
 	perToken := func(n int) float64 { return float64(n) / float64(max(tokens, 1)) }
 	m["charts/episodic_return"] = stats.Mean(returns)
 	m["charts/episodic_length"] = float64(tokens) / float64(len(replies))
-	m["charts/SPS"] = float64(tokens) / (rollout + update).Seconds()
+	m["charts/SPS"] = float64(tokens) / r.took.Seconds()
 	// TRL takes the deviation within the group of a prompt's replies; here it is the batch's.
 	m["reward"], m["reward_std"] = stats.Mean(returns), deviation(returns)
 	for _, t := range paid.Terms {
@@ -37,9 +35,9 @@ func rolloutMetrics(m map[string]float64, paid Paid, rollout, update time.Durati
 	m["proxy/rejections_per_token"] = perToken(rejected)
 	m["proxy/forced_per_token"] = perToken(forced)
 	m["proxy/forwards_per_token"] = perToken(forwards)
-	m["proxy/tokens_per_second"] = float64(tokens) / rollout.Seconds()
-	m["time/rollout"] = rollout.Seconds()
-	m["time/update"] = update.Seconds()
+	m["proxy/tokens_per_second"] = float64(tokens) / r.rolling.Seconds()
+	m["time/rollout"] = r.rolling.Seconds()
+	m["time/update"] = r.learning.Seconds()
 	if asked := proposed - forced; asked > 0 {
 		m["proxy/accept_rate"] = float64(asked-rejected) / float64(asked)
 	}

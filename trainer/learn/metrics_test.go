@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env/envtest"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
@@ -29,7 +30,7 @@ func TestRolloutMetrics(t *testing.T) {
 	}
 	episodes := []rl.Episode{{Return: 1}, {Return: -2}}
 	got := map[string]float64{}
-	rolloutMetrics(got, Paid{Replies: replies, Episodes: episodes, Terms: []reward.Term{{Name: "vader", Scores: []float64{1, -2}}}}, 3*time.Second, time.Second)
+	rolloutMetrics(got, Paid{Replies: replies, Episodes: episodes, Terms: []reward.Term{{Name: "vader", Scores: []float64{1, -2}}}}, rolled{rolling: 3 * time.Second, learning: time.Second, took: 4 * time.Second})
 	want := map[string]float64{
 		"charts/episodic_return": -0.5, "charts/episodic_length": 4, "charts/SPS": 2,
 		"proxy/rejections_per_token": 0.5, "proxy/forced_per_token": 0.5, "proxy/forwards_per_token": 1.5,
@@ -55,14 +56,14 @@ func TestObjectiveMetrics(t *testing.T) {
 		{Decisions: []wire.Decision{at(decided(0, "f", wire.Accept, 0.8), 0.7)}},
 	}
 	got := map[string]float64{}
-	objectiveMetrics(got, replies, []rl.Episode{{Return: 2}, {Return: 1}}, 0.1)
+	objectiveMetrics(got, Paid{Replies: replies, Episodes: []rl.Episode{{Return: 2}, {Return: 1}}, Charged: []float64{0.2, 0}})
 	logQ := []float64{math.Log(0.75 * 0.5 * 0.1), math.Log(0.8)}
 	logP := []float64{math.Log(0.3 * 0.4), math.Log(0.7)}
 	want := map[string]float64{
 		"objective/scores":           1.5,
 		"objective/kl":               (logQ[0] - logP[0] + logQ[1] - logP[1]) / 2,
 		"objective/entropy":          -(logQ[0] + logQ[1]) / 2,
-		"objective/non_score_reward": -0.1, // two rejections in two replies
+		"objective/non_score_reward": -0.1,
 		"objective/rlhf_reward":      1.4,
 	}
 	if d := cmp.Diff(want, got, near); d != "" {
@@ -85,7 +86,7 @@ func TestObjectiveKLIsTheKL(t *testing.T) {
 		if accept[j] == 1 {
 			action = wire.Forced
 		}
-		logQ, logP, _ := logProbabilities(append(decisions, wire.Decision{Action: action, Accept: &accept[j], Prob: prob[j]}))
+		logQ, logP := logProbabilities(append(decisions, wire.Decision{Action: action, Accept: &accept[j], Prob: prob[j]}))
 		mean += math.Exp(logQ) * (logQ - logP)
 	}
 	if math.Abs(mean-exact) > 1e-12 {
@@ -96,23 +97,29 @@ func TestObjectiveKLIsTheKL(t *testing.T) {
 // Every metric that a run logs is explained in the package comment, and nothing else is.
 func TestMetricsAreExplained(t *testing.T) {
 	explained := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^//\t([a-z_]+(?:/\w+)*) `).FindAllStringSubmatch(string(readFile(t, "doc.go")), -1) {
-		explained[m[1]] = true
-	}
-	l := newLoop(t, smallConfig(), envtest.New(t, "hash"), t.TempDir())
-	if _, err := l.Run(context.Background()); err != nil {
-		t.Fatal(err)
+	for _, m := range regexp.MustCompile(`(?m)^//\t([a-z_]+(?:/\w+)*)(?:, (\w+/\w+))? `).FindAllStringSubmatch(string(readFile(t, "doc.go")), -1) {
+		for _, name := range m[1:] {
+			if name != "" {
+				explained[name] = true
+			}
+		}
 	}
 	logged := map[string]bool{"proxy/batches_without_decisions": true, "time/rollout": true, "time/update": true, "charts/SPS": true, "proxy/tokens_per_second": true}
-	for _, r := range records(t, l.Folder.Dir()) {
-		for name := range r.Metrics {
-			logged[strings.Replace(name, "rewards/regexp/", "rewards/NAME/", 1)] = true
+	for _, c := range []config.Config{smallConfig(), smallSAC()} {
+		l := newLoop(t, c, envtest.New(t, "hash"), t.TempDir())
+		if _, err := l.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records(t, l.Folder.Dir()) {
+			for name := range r.Metrics {
+				logged[strings.Replace(name, "rewards/regexp/", "rewards/NAME/", 1)] = true
+			}
+		}
+		if _, err := os.Stat(l.Folder.Path(run.EventsFile)); err != nil {
+			t.Errorf("no TensorBoard events: %v", err)
 		}
 	}
 	if d := cmp.Diff(explained, logged); d != "" {
 		t.Errorf("−explained in doc.go +logged\n%s", d)
-	}
-	if _, err := os.Stat(l.Folder.Path(run.EventsFile)); err != nil {
-		t.Errorf("no TensorBoard events: %v", err)
 	}
 }

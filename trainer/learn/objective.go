@@ -4,8 +4,6 @@ import (
 	"math"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
 
@@ -15,36 +13,35 @@ import (
 //
 //	log q(j) = log π(accept|j) + Σ log π(reject|i) over i < j,    log p(j) = log of its probability in the pool
 //
-// where a forced candidate is accepted with probability 1. rejectionCost is what each rejection is charged.
-func objectiveMetrics(m map[string]float64, replies []env.Reply, episodes []rl.Episode, rejectionCost float64) {
-	if len(replies) == 0 {
+// where a forced candidate is accepted with probability 1.
+func objectiveMetrics(m map[string]float64, paid Paid) {
+	n := len(paid.Replies)
+	if n == 0 {
 		return
 	}
-	scores, kl, entropy, charged := make([]float64, len(replies)), make([]float64, len(replies)), make([]float64, len(replies)), make([]float64, len(replies))
-	for i := range replies {
-		logQ, logP, rejected := logProbabilities(replies[i].Decisions)
-		scores[i], kl[i], entropy[i] = episodes[i].Return, logQ-logP, -logQ
-		charged[i] = rejectionCost * float64(rejected)
+	scores, kl, entropy := make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := range paid.Replies {
+		logQ, logP := logProbabilities(paid.Replies[i].Decisions)
+		scores[i], kl[i], entropy[i] = paid.Episodes[i].Return, logQ-logP, -logQ
 	}
 	m["objective/scores"] = stats.Mean(scores)
 	m["objective/kl"] = stats.Mean(kl)
 	m["objective/entropy"] = stats.Mean(entropy)
-	m["objective/non_score_reward"] = 0 - stats.Mean(charged)
+	m["objective/non_score_reward"] = 0 - stats.Mean(paid.Charged)
 	m["objective/rlhf_reward"] = m["objective/scores"] + m["objective/non_score_reward"]
 }
 
-// logProbabilities are those of a reply under policy and reference, and the number of rejections on the way.
-func logProbabilities(decisions []wire.Decision) (logQ, logP float64, rejected int) {
+// logProbabilities are those of a reply under policy and reference.
+func logProbabilities(decisions []wire.Decision) (logQ, logP float64) {
 	for _, d := range decisions {
 		switch d.Action {
 		case wire.Reject:
 			logQ += math.Log1p(-*d.Accept)
-			rejected++
 			continue
 		case wire.Accept:
 			logQ += math.Log(*d.Accept)
 		}
 		logP += math.Log(d.Prob)
 	}
-	return logQ, logP, rejected
+	return logQ, logP
 }

@@ -22,23 +22,23 @@ const (
 // ErrTrained says that a folder holds a run although a new one was to begin.
 var ErrTrained = errors.New("it holds a run already: choose another folder, remove it, or go on with --resume auto")
 
-// resume reads the checkpoint to go on from into l.state and takes back what the folder recorded after it, or reports that
-// there is none and makes a new state.
-func (l *Loop) resume() (found bool, err error) {
+// resume reads the checkpoint to go on from into l.state, says which folder it lies in, and takes back what the run's folder
+// recorded after it, or reports that there is none and makes a new state.
+func (l *Loop) resume() (found bool, dir string, err error) {
 	path, own, err := l.checkpoint()
 	if err != nil {
-		return false, err
+		return false, "", err
 	}
 	var s State
 	err = run.LoadCheckpoint(path, &s)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && own && filepath.Base(path) == LastCheckpoint:
 		l.state = State{Base: l.Base}
-		return false, nil
+		return false, "", nil
 	case err != nil:
-		return false, err
+		return false, "", err
 	case s.Base != l.Base:
-		return false, fmt.Errorf("%s was trained on another model (%s, d %d, %s) than %s is now (%s, d %d, %s): set model to that one",
+		return false, "", fmt.Errorf("%s was trained on another model (%s, d %d, %s) than %s is now (%s, d %d, %s): set model to that one",
 			path, s.Base.Architecture, s.Base.EmbeddingLength, s.Base.Digest, l.Config.Model, l.Base.Architecture, l.Base.EmbeddingLength, l.Base.Digest)
 	}
 	if own {
@@ -47,7 +47,7 @@ func (l *Loop) resume() (found bool, err error) {
 		err = s.moveTo(l.Config.Episodes)
 	}
 	l.state = s
-	return true, err
+	return true, filepath.Dir(path), err
 }
 
 // checkpoint is the file to go on from, and whether it is one of the folder's own.

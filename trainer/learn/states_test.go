@@ -1,7 +1,6 @@
 package learn
 
 import (
-	"math"
 	"path/filepath"
 	"testing"
 
@@ -81,17 +80,6 @@ func TestHeadPaysWhatTheReplyScores(t *testing.T) {
 		reply := stated(features)
 		for _, dense := range []bool{false, true} {
 			p := Payer{Reward: r, Dense: dense, Gamma: 1}
-			perToken, err := p.perToken(&reply, 4)
-			if err != nil {
-				t.Fatal(err)
-			}
-			sum := 0.0
-			for _, x := range perToken {
-				sum += x
-			}
-			if math.Abs(sum-4) > 1e-9 {
-				t.Errorf("%s, dense %v: %v add up to %g", features, dense, perToken, sum)
-			}
 			paid, err := p.Pay(t.Context(), []env.Reply{reply})
 			if err != nil {
 				t.Fatal(err)
@@ -100,14 +88,14 @@ func TestHeadPaysWhatTheReplyScores(t *testing.T) {
 				t.Errorf("%s, dense %v: return %g, want 4", features, dense, got)
 			}
 		}
-		dense, err := (Payer{Reward: r, Dense: true, Gamma: 1}).perToken(&reply, 4)
+		dense, rest, err := (Payer{Reward: r, Dense: true, Gamma: 1}).spread(&reply, 4)
 		if err != nil {
 			t.Fatal(err)
 		}
 		// The means that the trace shows, 1 and 2 or 2 and 3, score 1 and 3 or 3 and 5; the whole scores 4.
 		want := map[proxy.Features][]float64{proxy.Prefix: {1, 0, 2, 0, 1}, proxy.Lookahead: {0, 3, 0, 2, -1}}[features]
-		if d := cmp.Diff(want, dense); d != "" {
-			t.Errorf("%s: dense −want +got\n%s", features, d)
+		if d := cmp.Diff(want, dense); d != "" || rest != 0 {
+			t.Errorf("%s: rest %g, dense −want +got\n%s", features, rest, d)
 		}
 		reply.Proxy.States = nil
 		if _, err := (Payer{Reward: r, Dense: true, Gamma: 1}).Pay(t.Context(), []env.Reply{reply}); err == nil {

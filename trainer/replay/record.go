@@ -58,12 +58,18 @@ func encode(b []byte, number int64, d Decision, features []float32) error {
 	return nil
 }
 
-var errDamaged = errors.New("damaged: number or checksum is wrong; start the run anew")
+var (
+	errDamaged     = errors.New("damaged: its checksum is wrong; start the run anew")
+	errOverwritten = errors.New("written over: the run has gone on too far since; go on from its last checkpoint")
+)
 
 // decode reads what encode wrote as that number. features may be nil.
 func decode(b []byte, number int64, features []float32) (Decision, error) {
-	if binary.LittleEndian.Uint64(b) != uint64(number) || binary.LittleEndian.Uint32(b[crcAt:]) != checksum(b) {
+	if binary.LittleEndian.Uint32(b[crcAt:]) != checksum(b) {
 		return Decision{}, errDamaged
+	}
+	if binary.LittleEndian.Uint64(b) != uint64(number) {
+		return Decision{}, errOverwritten
 	}
 	if features != nil {
 		halves := halves()

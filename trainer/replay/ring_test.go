@@ -285,6 +285,31 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 }
 
+// A state that the ring has gone on too far from is told apart from a damaged file.
+func TestOverwritten(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	o := Options{InputLength: inputs, Decisions: 9, Bytes: 1 << 20, Path: filepath.Join(t.TempDir(), "ring")}
+	r := open(t, o)
+	var first State
+	for i := range 12 {
+		if err := r.Add(episode(rng, 1)); err != nil {
+			t.Fatal(err)
+		}
+		s, err := r.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			first = s
+		}
+	}
+	r.Add(episode(rng, 1))
+	r.Add(episode(rng, 1))
+	if err := open(t, o).Restore(first); !errors.Is(err, errOverwritten) {
+		t.Errorf("error %v, want that it was written over", err)
+	}
+}
+
 func TestHalvesAreExact(t *testing.T) {
 	h := halves()
 	for bits, want := range map[int]float32{0x3c00: 1, 0xc000: -2, 0x0001: 5.9604645e-08, 0x7bff: 65504} {

@@ -58,8 +58,9 @@ func (r headReward) check(state []float32) error {
 
 // Prefixes gives a prefix the score of the mean of those of its states that the
 // trace shows, and 0, an average reply's, before the first of them. A token whose
-// state is not shown changes nothing. So Dense pays differences of a potential
-// (Ng, Harada and Russell, ICML 1999), which change no reply's return.
+// state is not shown changes nothing, and the last one makes up for all that was
+// not: it has the score of the whole. So Dense pays differences of a potential (Ng,
+// Harada and Russell, ICML 1999), which change no reply's return.
 func (r headReward) Prefixes(t Trace) ([]float64, error) {
 	if len(t.States) != len(t.Pieces) {
 		return nil, fmt.Errorf("reward: head: %d states for %d tokens", len(t.States), len(t.Pieces))
@@ -83,6 +84,12 @@ func (r headReward) Prefixes(t Trace) ([]float64, error) {
 		case i > 0:
 			out[i] = out[i-1]
 		}
+	}
+	if len(out) > 0 {
+		if err := r.check(t.State); err != nil {
+			return nil, fmt.Errorf("reward: %w", err)
+		}
+		out[len(out)-1] = r.Head.Score(t.State)
 	}
 	if err := finite(out); err != nil {
 		return nil, fmt.Errorf("reward: head: %w", err)

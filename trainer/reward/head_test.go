@@ -73,24 +73,28 @@ func TestHeadDense(t *testing.T) {
 	trace := Trace{
 		Pieces: []string{"a", "b", "c", "d", "e"},
 		States: [][]float32{nil, {1, 0}, nil, {0, 1}, {2, 2}},
+		State:  []float32{1, 0.5},
 	}
 	spec := Spec{Type: TypeHead, Head: savedHead(t)}
 	got, err := Dense(build(t, spec).(Prefixer), trace)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Means: none; (1, 0) scores 2; the same; (½, ½) scores ½; (1, 1) scores 1.
-	if d := cmp.Diff([]float64{0, 2, 0, -1.5, 0.5}, got); d != "" {
+	// Means: none; (1, 0) scores 2; the same; (½, ½) scores ½; of the whole, (1, ½), 1½.
+	if d := cmp.Diff([]float64{0, 2, 0, -1.5, 1}, got); d != "" {
 		t.Errorf("−want +got\n%s", d)
 	}
 	sum := Spec{Type: TypeSum, Terms: []Spec{spec, {Type: TypeRegexp, Pattern: "c", PerMatch: -1}, {Type: TypeHTTP, URL: "http://127.0.0.1:1/x"}}}
 	got, err = Dense(OnPrefixes(build(t, sum)), trace)
-	if d := cmp.Diff([]float64{0, 2, -1, -1.5, 0.5}, got); d != "" || err != nil {
+	if d := cmp.Diff([]float64{0, 2, -1, -1.5, 1}, got); d != "" || err != nil {
 		t.Errorf("in a sum: %v −want +got\n%s", err, d)
 	}
 	for name, states := range map[string][][]float32{"too few": {{1, 0}}, "no states": nil, "another length": {{1}, nil, nil, nil, nil}, "NaN": {{float32(math.NaN()), 0}, nil, nil, nil, nil}} {
-		if _, err := Dense(build(t, spec).(Prefixer), Trace{Pieces: trace.Pieces, States: states}); err == nil {
+		if _, err := Dense(build(t, spec).(Prefixer), Trace{Pieces: trace.Pieces, States: states, State: trace.State}); err == nil {
 			t.Errorf("%s: no error", name)
 		}
+	}
+	if _, err := Dense(build(t, spec).(Prefixer), Trace{Pieces: trace.Pieces, States: trace.States}); err == nil {
+		t.Error("no mean of the whole: no error")
 	}
 }

@@ -25,8 +25,10 @@ type Trace struct {
 	// word or even inside the bytes of one character.
 	Pieces []string
 	// States are the LLM's final hidden states at the tokens, each nil where the
-	// trace does not show it. For rewards with a [StateLength]; nil for others.
+	// trace does not show it, and State the mean of all of them, as in [Sample].
+	// For rewards with a [StateLength]; nil for others.
 	States [][]float32
+	State  []float32
 }
 
 // query is the prompt with the reply, as OpenRLHF's contract calls it.
@@ -61,8 +63,7 @@ type Reward interface {
 // cheap to compute there.
 //
 // Prefixes returns out with len(out) == len(t.Pieces): out[i] is the score of
-// the first i+1 tokens, so that the last one is the Score of the whole (but for
-// what a trace does not show of it). Where pieces end inside a word, a match that
+// the first i+1 tokens, so that the last one is the Score of the whole. Where pieces end inside a word, a match that
 // a later piece extends or undoes is counted at the one prefix and not at the
 // other.
 type Prefixer interface {

@@ -40,6 +40,12 @@ type Episode struct {
 	Return float64
 	// Tokens is the length of the reply in tokens.
 	Tokens int
+	// Prompt names what was replied to: episodes of one name are replies to one
+	// prompt. Empty where that does not matter.
+	Prompt string
+	// Policy is the digest of the proxy that made all decisions of the reply, or
+	// empty where that is not known.
+	Policy string
 }
 
 // Validate returns an error that names the transition and the field if the

@@ -95,7 +95,7 @@ func newAgent(inputLength int, o Options, path string) (*Agent, error) {
 	}
 	var err error
 	a.buffer, err = replay.Open(replay.Options{
-		InputLength: inputLength, Decisions: o.BufferSize, Bytes: o.BufferBytes, Path: path, Spill: o.BufferSpill,
+		InputLength: inputLength, Decisions: o.BufferSize, Bytes: int64(o.BufferBytes), Path: path, Spill: o.BufferSpill,
 	})
 	return a, err
 }

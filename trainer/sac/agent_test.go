@@ -309,18 +309,20 @@ func TestRestoreRefuses(t *testing.T) {
 }
 
 // The policy alone can be had where the decisions are not.
-func TestRestorePolicy(t *testing.T) {
-	a, rng := newTestAgent(t, smallOptions(), filepath.Join(t.TempDir(), "buffer")), rand.New(rand.NewPCG(1, 1))
+func TestPolicyFromState(t *testing.T) {
+	o := smallOptions()
+	o.BufferSpill = true
+	a, rng := newTestAgent(t, o, filepath.Join(t.TempDir(), "buffer")), rand.New(rand.NewPCG(1, 1))
 	addAndUpdate(t, a, rng, 20)
 	s, err := a.State()
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newTestAgent(t, smallOptions(), "")
-	if err := b.Restore(s); err == nil {
+	if err := newTestAgent(t, smallOptions(), "").Restore(s); err == nil {
 		t.Error("restored without a file")
 	}
-	if err := b.RestorePolicy(s); err != nil {
+	b, err := PolicyFromState(s)
+	if err != nil {
 		t.Fatal(err)
 	}
 	f := make([]float32, rltest.TokensInputs)

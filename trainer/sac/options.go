@@ -34,7 +34,7 @@ type Options struct {
 	// BufferBytes bounds the buffer's memory and file. A decision takes 2 bytes for
 	// each feature and 32 more; a quarter of the bytes is for what comes in between
 	// checkpoints.
-	BufferBytes int64 `mapstructure:"buffer_bytes" yaml:"buffer_bytes"`
+	BufferBytes int `mapstructure:"buffer_bytes" yaml:"buffer_bytes"`
 	// BufferSpill keeps the buffer on disk only.
 	BufferSpill bool `mapstructure:"buffer_spill" yaml:"buffer_spill"`
 	// Gamma is the discount of what is earned for each token it lies ahead, 0 to 1.
@@ -113,7 +113,7 @@ func (o Options) Validate() error {
 		{"updates_per_episode", int64(o.UpdatesPerEpisode), 1},
 		{"learning_starts", int64(o.LearningStarts), 0},
 		{"buffer_size", int64(o.BufferSize), 1},
-		{"buffer_bytes", o.BufferBytes, 1 << 16},
+		{"buffer_bytes", int64(o.BufferBytes), 1 << 16},
 	} {
 		if f.value < f.least {
 			return optionError(f.name, f.value, fmt.Sprintf("%d or more", f.least))

@@ -70,13 +70,19 @@ func (a *Agent) Restore(s State) error {
 	return nil
 }
 
-// RestorePolicy makes the agent's policy that of s, without the decisions that it
-// was learnt from: enough for [Agent.Proxy], and not for going on.
-func (a *Agent) RestorePolicy(s State) error {
-	if err := a.restore(s, false); err != nil {
-		return fmt.Errorf("sac: restore the policy: %w", err)
+// PolicyFromState returns an agent with the state's policy and critics and without
+// the decisions that they were learnt from: for [Agent.Proxy], and not for going on.
+func PolicyFromState(s State) (*Agent, error) {
+	o := s.Options
+	o.BufferSpill = false // there is nothing to spill, and nowhere
+	a, err := New(s.InputLength, o, "")
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	if err := a.restore(s, false); err != nil {
+		return nil, fmt.Errorf("sac: policy of a state: %w", err)
+	}
+	return a, nil
 }
 
 func (a *Agent) restore(s State, buffer bool) error {
