@@ -150,7 +150,7 @@ func TestBadFiles(t *testing.T) {
 	text := file(t, "text.gguf", "not a GGUF file at all")
 	damaged := file(t, "x.ckpt", "PRLHFCK1 and then nothing that makes sense, though it is long enough to have a checksum at its end")
 	actor := filepath.Join("pytorch", "testdata", "published.pth")
-	dir, flags := trained(t)
+	dir, flags := trainedRun(t)
 	for _, tc := range []struct {
 		name string
 		args []string

@@ -40,8 +40,8 @@ func command(t *testing.T, args ...string) (string, error) {
 
 var fakeBase = proxy.Base{Architecture: "llama", EmbeddingLength: 4, VocabSize: 3, Digest: fakeDigest}
 
-// trained is a run folder with two checkpoints, and the flags that name it. The last one is of an agent that differs.
-func trained(t *testing.T) (dir string, flags []string) {
+// trainedRun is a run folder with two checkpoints, and the flags that name it. The last one is of an agent that differs.
+func trainedRun(t *testing.T) (dir string, flags []string) {
 	t.Helper()
 	dir = filepath.Join(t.TempDir(), "run")
 	folder, err := run.Open(dir, nil)
@@ -72,7 +72,7 @@ func trained(t *testing.T) (dir string, flags []string) {
 }
 
 func TestExport(t *testing.T) {
-	dir, flags := trained(t)
+	dir, flags := trainedRun(t)
 	elsewhere := filepath.Join(t.TempDir(), "other.ckpt")
 	data, err := os.ReadFile(filepath.Join(dir, learn.LastCheckpoint))
 	if err != nil {
@@ -112,7 +112,7 @@ func TestExport(t *testing.T) {
 }
 
 func TestInspect(t *testing.T) {
-	dir, flags := trained(t)
+	dir, flags := trainedRun(t)
 	if _, err := command(t, append([]string{"export"}, flags...)...); err != nil {
 		t.Fatal(err)
 	}

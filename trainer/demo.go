@@ -2,14 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
 )
 
 func demoCommand() *cobra.Command {
@@ -27,22 +28,23 @@ func demo(ctx context.Context, c config.Config) error {
 			return err
 		}
 	}
-	if path := s.folder.Path(evaluationFile); exists(path) {
-		var e evaluation
-		data, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal(data, &e); err != nil {
-			return fmt.Errorf("%s: %w: remove it to evaluate again", path, err)
-		}
-		e.print()
-	} else if err := s.evaluate(ctx); err != nil {
+	e, err := s.evaluation(ctx)
+	if err != nil {
 		return err
 	}
+	printEvaluation(e, eval.Plain)
 	s.printFiles()
 	s.printChat()
 	return nil
+}
+
+// evaluation is the run's, made now if it has none.
+func (s *session) evaluation(ctx context.Context) (*eval.Evaluation, error) {
+	e, err := eval.Read(s.folder.Path(eval.File))
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.evaluate(ctx, demoPolicies)
+	}
+	return e, err
 }
 
 // printChat prints the three commands that chat with the result, on the demo's own port and model store.

@@ -52,7 +52,7 @@ func dryRun(ctx context.Context, c config.Config, w io.Writer) error {
 func (s *session) dryModel() [][]string {
 	c, p := s.config, s.config.Proxy
 	inputs := proxy.Config{Features: p.Features, EmbeddingLength: s.base.EmbeddingLength}.InputLength()
-	network := fmt.Sprintf("%s features, %s → 2, %s: %s parameters, and about as many in the critic",
+	network := fmt.Sprintf("%s features, %s → 2, %s: %s parameters, and about as many in each critic",
 		p.Features, arrows(append([]int{inputs}, p.HiddenSizes...)), p.Activation, format.HumanNumber(uint64(p.Parameters(inputs, 2))))
 	return [][]string{
 		{"model", fmt.Sprintf("%s (%s, d %d, vocabulary %d)", c.Model, s.base.Architecture, s.base.EmbeddingLength, s.base.VocabSize)},
@@ -87,7 +87,7 @@ func (s *session) dryTraining() [][]string {
 		pay = "token by token"
 	}
 	return [][]string{
-		{"training", fmt.Sprintf("%d episodes of up to %d tokens = %d updates on %d replies each (BLAS: %s)", c.Episodes, c.Tokens, c.Episodes/c.BatchSize, c.BatchSize, nn.BLAS())},
+		{"training", fmt.Sprintf("%s on %d episodes of up to %d tokens, in %d batches of %d replies (BLAS: %s)", c.Algorithm, c.Episodes, c.Tokens, c.Episodes/c.BatchSize, c.BatchSize, nn.BLAS())},
 		{"reward", fmt.Sprintf("%s, paid %s, less %v for each rejection", c.Reward.Type, pay, c.RejectionCost)},
 	}
 }

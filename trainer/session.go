@@ -24,6 +24,8 @@ type session struct {
 	label  string // before what progress says; "" for none
 	base   proxy.Base
 	reward reward.Reward
+	// reward2 is for the evaluation only; nil if none is asked for.
+	reward2 reward.Reward
 
 	pool                       *prompts.Pool
 	train, validation, heldOut []prompts.Prompt
@@ -71,8 +73,10 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte, shared *c
 }
 
 func (s *session) close() {
-	if c, ok := s.reward.(io.Closer); ok {
-		_ = c.Close()
+	for _, r := range []reward.Reward{s.reward, s.reward2} {
+		if c, ok := r.(io.Closer); ok {
+			_ = c.Close()
+		}
 	}
 	if s.connection != nil && !s.shared {
 		s.connection.close()
@@ -86,6 +90,11 @@ func (s *session) close() {
 func (s *session) check(ctx context.Context) (err error) {
 	if s.reward, err = reward.New(s.config.Reward); err != nil {
 		return err
+	}
+	if second := s.config.Eval.Reward2; second != nil {
+		if s.reward2, err = reward.New(*second); err != nil {
+			return fmt.Errorf("eval.reward2: %w", err)
+		}
 	}
 	if s.pool, err = prompts.Read(s.config.Prompts.Options); err != nil {
 		return err
@@ -104,17 +113,27 @@ func (s *session) prepare(ctx context.Context) (err error) {
 	if s.base, err = s.prepareModel(ctx, s.config); err != nil {
 		return err
 	}
-	warnings, err := reward.CheckBase(s.reward, s.base)
-	if err != nil {
+	if err := s.checkStates(); err != nil {
 		return err
-	}
-	for _, w := range warnings {
-		fmt.Fprintln(os.Stderr, "Warning:", w)
 	}
 	if s.config.Prompts.MaxTokens > 0 {
 		err = s.selectPrompts(ctx)
 	}
 	return err
+}
+
+// checkStates is an error where a reward judges by the states of another model.
+func (s *session) checkStates() error {
+	for _, r := range []reward.Reward{s.reward, s.reward2} {
+		warnings, err := reward.CheckBase(r, s.base)
+		if err != nil {
+			return err
+		}
+		for _, w := range warnings {
+			fmt.Fprintln(os.Stderr, "Warning:", w)
+		}
+	}
+	return nil
 }
 
 // selectPrompts divides the prompts in three: to train on, to choose the checkpoint by, and held out. No run of this
@@ -153,12 +172,22 @@ func (s *session) countTokens() prompts.Counter {
 	}
 }
 
-// probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
+// probeReward asks for the rewards of one reply, so that one that does not work is known before the first rollout.
 func (s *session) probeReward(ctx context.Context) error {
 	p := s.pool.Any()
-	sample := reward.Sample{Prompt: p.Text, Reply: "Hello.", Label: p.Label, State: make([]float32, reward.StateLength(s.reward))}
+	length := max(reward.StateLength(s.reward), reward.StateLength(s.reward2))
+	sample := reward.Sample{Prompt: p.Text, Reply: "Hello.", Label: p.Label, State: make([]float32, length)}
+	fail := func(name string, err error) error {
+		return fmt.Errorf("%s of a first reply, %q to %.80q: %w", name, sample.Reply, sample.Prompt, err)
+	}
 	if _, err := s.reward.Score(ctx, []reward.Sample{sample}); err != nil {
-		return fmt.Errorf("reward of a first reply, %q to %.80q: %w", sample.Reply, sample.Prompt, err)
+		return fail("reward", err)
+	}
+	if s.reward2 == nil {
+		return nil
+	}
+	if _, err := s.reward2.Score(ctx, []reward.Sample{sample}); err != nil {
+		return fail("eval.reward2", err)
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ type Config struct {
 // address has, where other lists of texts are YAML.
 type Hosts []string
 
+// Policies are ways of answering. They are written like Hosts.
+type Policies []string
+
 // Ollama says where the LLM runs.
 type Ollama struct {
 	Host          string        `mapstructure:"host" doc:"address of a running patched server; empty: OLLAMA_HOST, or else start binary on a free loopback port"`
@@ -96,7 +99,29 @@ type Eval struct {
 	MaxPerplexityRatio float64 `mapstructure:"max_perplexity_ratio" doc:"a checkpoint whose replies have more than this times the perplexity of greedy ones is not chosen; 0: no limit"`
 	BootstrapSamples   int     `mapstructure:"bootstrap_samples" doc:"resamples for 95 % intervals"`
 	Prompts            int     `mapstructure:"prompts" doc:"held-out prompts to evaluate on; 0: all"`
+
+	Policies          Policies     `mapstructure:"policies" doc:"what to compare: greedy (the baseline, always is), sample and proxy; empty: greedy and proxy in demo, all three in eval"`
+	SampleTemperature float64      `mapstructure:"sample_temperature" doc:"temperature of base sampling and of best-of-n; Ollama's default is 0.8"`
+	SampleTopP        float64      `mapstructure:"sample_top_p" doc:"probability mass of base sampling and of best-of-n; Ollama's default is 0.9"`
+	SampleTopK        int          `mapstructure:"sample_top_k" doc:"candidates of base sampling and of best-of-n; 0: any; Ollama's default is 40"`
+	BestOf            []int        `mapstructure:"best_of" doc:"n of best-of-n to compare with, such as 2,4,8,16,32, which takes the largest n of replies to each prompt; empty: none"`
+	Reward2           *reward.Spec `mapstructure:"reward2" yaml:",omitempty" doc:"a second reward, which nothing is trained on or chosen by, as YAML; it shows what the first one does not; empty: none"`
+	Judge             *Judge       `mapstructure:"judge" yaml:",omitempty" doc:"an Ollama model that compares replies with greedy ones, as YAML: model, host, rubric; empty: none"`
 }
+
+// Judge is a model that is asked which of two replies is the better one.
+type Judge struct {
+	Model  string `mapstructure:"model" yaml:"model" doc:"the judge, by its Ollama name"`
+	Host   string `mapstructure:"host" yaml:"host,omitempty" doc:"address of its server; empty: the server that answers"`
+	Rubric string `mapstructure:"rubric" yaml:"rubric,omitempty" doc:"what makes a reply the better one; empty: helpful, harmless, honest and clear"`
+}
+
+// The policies that [Eval] can compare.
+const (
+	PolicyGreedy = "greedy"
+	PolicySample = "sample"
+	PolicyProxy  = "proxy"
+)
 
 // Default returns the settings that learnt best in trials on a small model, with
 // the paper's hidden size. They are valid but for the reward, which has none.
@@ -148,6 +173,9 @@ func Default() Config {
 			Every:              128,
 			MaxPerplexityRatio: 1.5,
 			BootstrapSamples:   10000,
+			SampleTemperature:  0.8,
+			SampleTopP:         0.9,
+			SampleTopK:         40,
 		},
 	}.Complete()
 }

@@ -78,7 +78,7 @@ func TestDefaultIsValidButForTheReward(t *testing.T) {
 }
 
 func TestEveryKnobIsNamedAndExplained(t *testing.T) {
-	snake := regexp.MustCompile(`^[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*)?$`)
+	snake := regexp.MustCompile(`^[a-z]+(_[a-z]+)*(\.[a-z]+(_[a-z]+)*[0-9]?)?$`)
 	env := map[string]string{}
 	unused := map[string]bool{}
 	for key := range borrowed {
@@ -296,6 +296,16 @@ func TestPlaces(t *testing.T) {
 			[]reward.Spec{{Type: "vader", Weight: new(0.5)}, {Type: "length", Target: 20}}},
 		{"a mapping keeps its case", "dense: false\nreward: {type: http, url: 'http://a', headers: {X-Key.a: $TOKEN}}", nil, nil,
 			func(c Config) any { return c.Reward.Headers }, map[string]string{"X-Key.a": "$TOKEN"}},
+		{"a record as YAML", "", nil, []string{"--eval.reward2", "{type: length, target: 20}"},
+			func(c Config) any { return c.Eval.Reward2 }, &reward.Spec{Type: "length", Target: 20}},
+		{"a record in the file", "eval: {judge: {model: 'm:1', rubric: short}}", nil, nil,
+			func(c Config) any { return c.Eval.Judge }, &Judge{Model: "m:1", Rubric: "short"}},
+		{"an empty flag takes a record away", "eval: {judge: {model: m}}", nil, []string{"--eval.judge="},
+			func(c Config) any { return c.Eval.Judge }, (*Judge)(nil)},
+		{"names with commas", "", nil, []string{"--eval.policies", "sample, proxy"},
+			func(c Config) any { return c.Eval.Policies }, Policies{"sample", "proxy"}},
+		{"numbers with commas", "", []string{"PROXY_RLHF_EVAL_BEST_OF=2,4"}, nil,
+			func(c Config) any { return c.Eval.BestOf }, []int{2, 4}},
 		{"anchors", "reward: {type: sum, terms: [&a {type: vader}, *a]}", nil, nil,
 			func(c Config) any { return c.Reward.Terms }, []reward.Spec{{Type: "vader"}, {Type: "vader"}}},
 		{"texts with commas", "", []string{"PROXY_RLHF_OLLAMA_HOSTS=a:1, b:2,[::1]:3"}, nil,
@@ -347,7 +357,11 @@ var wrong = []struct {
 	{"upper case", "Seed: 1", nil, nil,
 		[]string{`FILE: unknown key "Seed": did you mean "seed"?`}},
 	{"nothing like it", "eval: {xyzzy: 1}", nil, nil,
-		[]string{`FILE: unknown key "eval.xyzzy": want one of every, max_perplexity_ratio, bootstrap_samples, prompts`}},
+		[]string{`FILE: unknown key "eval.xyzzy": want one of every, max_perplexity_ratio, bootstrap_samples, prompts, policies`}},
+	{"in a record", "eval: {reward2: {tipe: vader}}", nil, nil,
+		[]string{`FILE: unknown key "eval.reward2.tipe": did you mean "eval.reward2.type"?`}},
+	{"a value for a lone record", "eval: {judge: llama}", nil, nil,
+		[]string{`FILE: eval.judge: want a mapping of keys to values, not "llama"`}},
 	{"in a list", "reward: {type: sum, terms: [{type: vader}, {type: regexp, patern: x}]}", nil, nil,
 		[]string{`FILE: unknown key "reward.terms[1].patern": did you mean "reward.terms[1].pattern"?`}},
 	{"deep in lists", "reward: {type: sum, terms: [{type: sum, terms: [{tipe: vader}]}]}", nil, nil,
@@ -408,6 +422,8 @@ var wrong = []struct {
 		[]string{`FILE: reward.command: want a list, not "python3 score.py"`}},
 	{"no rubric", "dense: false\nreward: {type: ollama, model: m}", nil, nil,
 		[]string{`FILE: reward.rubric: empty; say what`}},
+	{"of a record on the command line", "", nil, []string{"--eval.reward2={type: joy}", "--eval.judge={host: h}"},
+		[]string{`flag --eval.reward2: eval.reward2: type: unknown type "joy"`, `flag --eval.judge: eval.judge: model is "", want`}},
 	{"another package's field", "reward: {type: sum, terms: [{type: regexp}]}\nppo: {gamma: 2}", nil, nil,
 		[]string{`FILE: reward.terms[0]: pattern: empty`, `FILE: ppo.gamma is 2, want 0 to 1`}},
 }
@@ -497,6 +513,14 @@ func TestValidate(t *testing.T) {
 		`eval.max_perplexity_ratio is 0.5, want`:                      func(c *Config) { c.Eval.MaxPerplexityRatio = .5 },
 		`eval.bootstrap_samples is 0, want`:                           func(c *Config) { c.Eval.BootstrapSamples = 0 },
 		`eval.prompts is -1, want`:                                    func(c *Config) { c.Eval.Prompts = -1 },
+		`eval.policies[1] is "dpo", want greedy, sample or proxy`:     func(c *Config) { c.Eval.Policies = []string{"proxy", "dpo"} },
+		`eval.sample_temperature is 0, want`:                          func(c *Config) { c.Eval.SampleTemperature = 0 },
+		`eval.sample_top_p is -1, want`:                               func(c *Config) { c.Eval.SampleTopP = -1 },
+		`eval.sample_top_k is -1, want`:                               func(c *Config) { c.Eval.SampleTopK = -1 },
+		`eval.best_of[1] is 0, want`:                                  func(c *Config) { c.Eval.BestOf = []int{2, 0} },
+		`eval.reward2: type: unknown type "joy"`:                      func(c *Config) { c.Eval.Reward2 = &reward.Spec{Type: "joy"} },
+		`eval.judge: model is "", want`:                               func(c *Config) { c.Eval.Judge = &Judge{} },
+		`eval.judge: host is "a b", want`:                             func(c *Config) { c.Eval.Judge = &Judge{Model: "m", Host: "a b"} },
 	} {
 		c := valid()
 		change(&c)
@@ -632,6 +656,14 @@ func random(rng *rand.Rand) Config {
 			c.Ollama.Hosts = [][]string{nil, {"a"}, {"a:1", "http://b:2"}}[rng.IntN(3)]
 		case f.key == "sweep.grid":
 			c.Sweep.Grid = []map[string][]string{nil, {"tokens": {"1"}}, {"proxy.p_t": {"1e-2", "0"}, "model": {text()}}}[rng.IntN(3)]
+		case f.key == "eval.policies":
+			c.Eval.Policies = [][]string{nil, {PolicySample}, {PolicyGreedy, PolicyProxy}}[rng.IntN(3)]
+		case f.key == "eval.best_of":
+			c.Eval.BestOf = [][]int{nil, {1}, {2, 32}}[rng.IntN(3)]
+		case f.key == "eval.judge":
+			c.Eval.Judge = &Judge{Model: "x" + text(), Rubric: text()}
+		case f.key == "eval.reward2":
+			c.Eval.Reward2 = &reward.Spec{Type: "http", URL: "http://h", Timeout: 1e9, Headers: map[string]string{"A": text()}}
 		case f.key == "proxy.hidden_sizes":
 			c.Proxy.HiddenSizes = [][]int{nil, {1}, {3, 2, 1}}[rng.IntN(3)]
 		}
@@ -679,6 +711,7 @@ func TestFlagHelpShowsNameKindAndDefault(t *testing.T) {
 		`--model string +the frozen LLM, by its Ollama name \(default "smollm2:135m"\)`,
 		`--reward\.terms yaml +summands`,
 		`--reward\.weight float +factor`,
+		`--eval\.judge yaml +an Ollama model`,
 	} {
 		if !regexp.MustCompile(want).MatchString(help) {
 			t.Errorf("the help lacks %s:\n%s", want, help)

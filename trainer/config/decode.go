@@ -68,20 +68,24 @@ func decode(key string, n *yaml.Node, t reflect.Type) (reflect.Value, error) {
 		return decodeMap(key, n, t)
 	case reflect.Struct:
 		return decodeStruct(key, n, t)
+	case reflect.Pointer:
+		return decodePointer(key, n, t)
 	}
 	if n.Kind != yaml.ScalarNode {
 		return reflect.Value{}, fmt.Errorf("%s: want a single value, not a %s", key, kindOf(n))
 	}
-	if t.Kind() == reflect.Pointer {
-		v, err := decodeScalar(key, n.Value, t.Elem())
-		if err != nil {
-			return v, err
-		}
-		p := reflect.New(t.Elem())
-		p.Elem().Set(v)
-		return p, nil
-	}
 	return decodeScalar(key, n.Value, t)
+}
+
+// decodePointer takes what may be set or not.
+func decodePointer(key string, n *yaml.Node, t reflect.Type) (reflect.Value, error) {
+	v, err := decode(key, n, t.Elem())
+	if err != nil {
+		return v, err
+	}
+	p := reflect.New(t.Elem())
+	p.Elem().Set(v)
+	return p, nil
 }
 
 func decodeScalar(key, text string, t reflect.Type) (reflect.Value, error) {
@@ -143,11 +147,11 @@ func parseInt(text string) (int, error) {
 	return int(x), nil
 }
 
-// decodeList takes a list, and of numbers and addresses also one, or several with
+// decodeList takes a list, and of numbers, addresses and policies also one, or several with
 // commas, so that a flag need not be quoted. An empty list is nil.
 func decodeList(key string, n *yaml.Node, t reflect.Type) (reflect.Value, error) {
 	items := n.Content
-	if elem := t.Elem().Kind(); n.Kind == yaml.ScalarNode && (elem == reflect.Int || t == reflect.TypeFor[Hosts]()) {
+	if elem := t.Elem().Kind(); n.Kind == yaml.ScalarNode && (elem == reflect.Int || t == reflect.TypeFor[Hosts]() || t == reflect.TypeFor[Policies]()) {
 		items = nil
 		text := n.Value
 		if elem == reflect.Int {
@@ -196,7 +200,7 @@ func decodeMap(key string, n *yaml.Node, t reflect.Type) (reflect.Value, error) 
 	return out, nil
 }
 
-// decodeStruct takes a mapping that stands in a list.
+// decodeStruct takes a mapping that is a value, alone or in a list.
 func decodeStruct(key string, n *yaml.Node, t reflect.Type) (reflect.Value, error) {
 	out := reflect.New(t).Elem()
 	fields := fieldsOf(t, key+".")
@@ -229,7 +233,7 @@ func walk(key string, n *yaml.Node, fields []field, set func(field, reflect.Valu
 			errs = append(errs, unknown(name, fields))
 		case !ok:
 			known := fields
-			if !strings.Contains(key, "[") {
+			if isSection(key) {
 				known = schema() // it may belong somewhere else
 			}
 			errs = append(errs, unknown(key+"."+name, known))

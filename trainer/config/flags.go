@@ -67,7 +67,7 @@ func (v *flagValue) String() string {
 	case "strings":
 		return strings.Join(v.value.Interface().(Hosts), ",")
 	case "yaml":
-		if v.value.Len() == 0 {
+		if empty(v.value) {
 			return ""
 		}
 		return flowYAML(v.value.Interface())

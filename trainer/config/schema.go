@@ -70,6 +70,12 @@ func leaves(fields []field) []field {
 	return out
 }
 
+// isSection reports whether key is that of a section of Config, and not of a
+// record, alone or in a list, which has keys of its own only.
+func isSection(key string) bool {
+	return slices.ContainsFunc(schema(), func(f field) bool { return f.key == key && f.sub != nil })
+}
+
 // value returns the knob's value in c.
 func (f field) value(c *Config) reflect.Value { return reflect.ValueOf(c).Elem().FieldByIndex(f.index) }
 
@@ -91,8 +97,12 @@ func (f field) kind() string {
 		return t.Kind().String()
 	case reflect.Uint64:
 		return "uint"
-	case reflect.Float64, reflect.Pointer:
+	case reflect.Float64:
 		return "float"
+	case reflect.Pointer:
+		if t.Elem().Kind() == reflect.Float64 {
+			return "float"
+		}
 	case reflect.Slice:
 		switch {
 		case t.Elem().Kind() == reflect.Int:

@@ -55,10 +55,10 @@ func (cs *checks) want(ok bool, key string, value any, want string) {
 }
 
 // borrowedError adds what the Validate of another package says. Its text begins
-// with the name of the package and a field, which make the dotted key.
+// with the name of the package and a field; section stands before the field.
 func (cs *checks) borrowedError(err error, prefix, section string) {
 	if err != nil {
-		*cs = append(*cs, problem(section+"."+strings.TrimPrefix(err.Error(), prefix)))
+		*cs = append(*cs, problem(section+strings.TrimPrefix(err.Error(), prefix)))
 	}
 }
 
@@ -94,7 +94,7 @@ func (o Ollama) check(tokens int) (cs checks) {
 }
 
 func (c Config) checkPrompts() (cs checks) {
-	cs.borrowedError(c.Prompts.Options.Validate(), "prompts: ", "prompts")
+	cs.borrowedError(c.Prompts.Options.Validate(), "prompts: ", "prompts.")
 	cs.want(c.Prompts.MaxTokens == 0 || c.Prompts.MaxTokens+c.Tokens <= c.Ollama.ContextLength, "prompts.max_tokens", c.Prompts.MaxTokens,
 		fmt.Sprintf("%d at most, which with %d tokens of reply fill ollama.context_length %d", c.Ollama.ContextLength-c.Tokens, c.Tokens, c.Ollama.ContextLength))
 	cs.want(c.Prompts.Validation >= 1, "prompts.validation", c.Prompts.Validation, "1 or more, since the checkpoint is chosen by them")
@@ -123,7 +123,7 @@ func (c Config) checkReward() (cs checks) {
 	if c.Reward.Type == "" {
 		return checks{problem("reward.type is \"\", want what to train for: one of " + strings.Join(reward.Types(), ", "))}
 	}
-	cs.borrowedError(c.Reward.Validate(), "reward: ", "reward")
+	cs.borrowedError(c.Reward.Validate(), "reward: ", "reward.")
 	cs.want(!c.Dense || c.Reward.HasPrefixes(), "dense", c.Dense,
 		fmt.Sprintf("false, since a reward of type %s has no score on part of a reply", c.Reward.Type))
 	cs.want(unit(c.RewardMaxDropped), "reward_max_dropped", c.RewardMaxDropped, "0 (none) to 1 (any)")
@@ -146,8 +146,8 @@ func (c Config) checkTraining() (cs checks) {
 	p, s := c.PPO, c.SAC
 	p.HiddenSizes, p.Activation = d.PPO.HiddenSizes, d.PPO.Activation
 	s.HiddenSizes, s.Activation = d.SAC.HiddenSizes, d.SAC.Activation
-	cs.borrowedError(p.Validate(), "ppo: option ", "ppo")
-	cs.borrowedError(s.Validate(), "sac: option ", "sac")
+	cs.borrowedError(p.Validate(), "ppo: option ", "ppo.")
+	cs.borrowedError(s.Validate(), "sac: option ", "sac.")
 	done := c.Complete()
 	cs.want(slices.Equal(c.PPO.HiddenSizes, done.PPO.HiddenSizes) && c.PPO.Activation == done.PPO.Activation && c.PPO.Seed == done.PPO.Seed,
 		"ppo", "not what proxy and seed say", "Complete to have been called")
@@ -162,6 +162,28 @@ func (e Eval) check() (cs checks) {
 		"eval.max_perplexity_ratio", e.MaxPerplexityRatio, "0 (no limit), or 1 or more")
 	cs.want(e.BootstrapSamples >= 1, "eval.bootstrap_samples", e.BootstrapSamples, "1 or more")
 	cs.want(e.Prompts >= 0, "eval.prompts", e.Prompts, "0 (all) or more")
+	for i, p := range e.Policies {
+		cs.want(slices.Contains([]string{PolicyGreedy, PolicySample, PolicyProxy}, p), fmt.Sprintf("eval.policies[%d]", i),
+			fmt.Sprintf("%q", p), "greedy, sample or proxy")
+	}
+	cs.want(e.SampleTemperature > 0 && finite(e.SampleTemperature), "eval.sample_temperature", e.SampleTemperature, "more than 0")
+	cs.want(unit(e.SampleTopP), "eval.sample_top_p", e.SampleTopP, "0 to 1 (off)")
+	cs.want(e.SampleTopK >= 0, "eval.sample_top_k", e.SampleTopK, "0 (off) or more")
+	for i, n := range e.BestOf {
+		cs.want(n >= 1, fmt.Sprintf("eval.best_of[%d]", i), n, "1 or more")
+	}
+	if e.Reward2 != nil {
+		cs.borrowedError(e.Reward2.Validate(), "reward: ", "eval.reward2: ")
+	}
+	return append(cs, e.Judge.check()...)
+}
+
+func (j *Judge) check() (cs checks) {
+	if j == nil {
+		return nil
+	}
+	cs.want(j.Model != "", "eval.judge: model", `""`, "the name of a model, such as llama3.1:8b")
+	cs.want(!strings.ContainsAny(j.Host, " ,"), "eval.judge: host", fmt.Sprintf("%q", j.Host), "one address, such as 127.0.0.1:11434")
 	return cs
 }
 

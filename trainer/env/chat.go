@@ -2,6 +2,7 @@ package env
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -18,15 +19,21 @@ type Request struct {
 	Options map[string]any // Ollama's
 	// LogProbs asks for the base model's log-probability of every token.
 	LogProbs bool
+	// Format is the JSON schema that the reply must follow; nil is none.
+	Format json.RawMessage
+	// NoThinking makes a model that thinks first, as it does by default, answer at once.
+	NoThinking bool
 }
 
 // Reply is one answer of the LLM.
 type Reply struct {
 	Prompt     prompts.Prompt
 	Text       string
-	DoneReason string // stop or length
-	// Tokens is the reply's length, an end-of-sequence token included.
+	DoneReason string // stop, length or [DoneCut]
+	// Tokens is the reply's length, an end-of-sequence token included. Of a reply that was cut off it is the number of LogProbs.
 	Tokens int
+	// PromptTokens is the prompt's length in the model's template, whether or not the server had it in its cache.
+	PromptTokens int
 	// Duration is the time that the tokens took, without the prompt.
 	Duration time.Duration
 	// Proxy is nil for a reply without one.
@@ -62,7 +69,8 @@ func Perplexity(replies []Reply) float64 {
 	return math.Exp(sum / float64(n))
 }
 
-// Chat asks for one reply. A reply that the server cut off (it does when one token repeats 30 times) is an error.
+// Chat asks for one reply. A reply that the server cut off (it does when one token repeats 30 times) comes with [ErrCutOff]: its
+// text and log-probabilities are what a user would have seen, but there is no final record, so its counts are unknown.
 func (c *Client) Chat(ctx context.Context, r Request) (Reply, error) {
 	in := map[string]any{
 		"model":    r.Model,
@@ -73,10 +81,17 @@ func (c *Client) Chat(ctx context.Context, r Request) (Reply, error) {
 	if r.LogProbs {
 		in["logprobs"] = true
 	}
+	if r.Format != nil {
+		in["format"] = r.Format
+	}
+	if r.NoThinking {
+		in["think"] = false
+	}
 	var out struct {
 		Message      struct{ Content string }
 		Done         bool
 		DoneReason   string          `json:"done_reason"`
+		PromptCount  int             `json:"prompt_eval_count"`
 		EvalCount    int             `json:"eval_count"`
 		EvalDuration time.Duration   `json:"eval_duration"`
 		Proxy        *wire.Stats     `json:"proxy"`
@@ -96,20 +111,22 @@ func (c *Client) Chat(ctx context.Context, r Request) (Reply, error) {
 		}
 		return Reply{}, err
 	}
-	if !out.Done {
-		return Reply{}, ErrCutOff
-	}
 	reply := Reply{
-		Prompt:     r.Prompt,
-		Text:       out.Message.Content,
-		DoneReason: out.DoneReason,
-		Tokens:     out.EvalCount,
-		Duration:   out.EvalDuration,
-		Proxy:      out.Proxy,
-		Decisions:  out.Decisions,
+		Prompt:       r.Prompt,
+		Text:         out.Message.Content,
+		DoneReason:   out.DoneReason,
+		Tokens:       out.EvalCount,
+		PromptTokens: out.PromptCount,
+		Duration:     out.EvalDuration,
+		Proxy:        out.Proxy,
+		Decisions:    out.Decisions,
 	}
 	for _, l := range out.LogProbs {
 		reply.LogProbs = append(reply.LogProbs, l.LogProb)
+	}
+	if !out.Done {
+		reply.DoneReason, reply.Tokens = DoneCut, len(reply.LogProbs)
+		return reply, ErrCutOff
 	}
 	return reply, nil
 }

@@ -74,17 +74,17 @@ func TestChat(t *testing.T) {
 		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
 			t.Error(err)
 		}
-		fmt.Fprint(w, `{"message":{"content":"Hi"},"done":true,"done_reason":"stop","eval_count":2,"eval_duration":5,
+		fmt.Fprint(w, `{"message":{"content":"Hi"},"done":true,"done_reason":"stop","prompt_eval_count":9,"eval_count":2,"eval_duration":5,
 			"proxy":{"accepted":1,"forced":1},"decisions":[{"position":0,"action":"accept","accept":0.5,"features":"AAA="}],
 			"logprobs":[{"logprob":-1},{"logprob":-3}]}`)
 	})
-	got, err := c.Chat(context.Background(), Request{Model: "m", Prompt: prompts.Prompt{Text: "Hello", ID: "1"}, Options: map[string]any{"seed": 7}, LogProbs: true})
+	got, err := c.Chat(context.Background(), Request{Model: "m", Prompt: prompts.Prompt{Text: "Hello", ID: "1"}, Options: map[string]any{"seed": 7}, LogProbs: true, Format: json.RawMessage(`{"type":"object"}`), NoThinking: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := 0.5
 	want := Reply{
-		Prompt: prompts.Prompt{Text: "Hello", ID: "1"}, Text: "Hi", DoneReason: "stop", Tokens: 2, Duration: 5,
+		Prompt: prompts.Prompt{Text: "Hello", ID: "1"}, Text: "Hi", DoneReason: "stop", Tokens: 2, PromptTokens: 9, Duration: 5,
 		Proxy:     &wire.Stats{Accepted: 1, Forced: 1},
 		Decisions: []wire.Decision{{Action: wire.Accept, Accept: &p, Features: []byte{0, 0}}},
 		LogProbs:  []float64{-1, -3},
@@ -93,7 +93,7 @@ func TestChat(t *testing.T) {
 		t.Errorf("reply −want +got\n%s", d)
 	}
 	if d := cmp.Diff(map[string]any{
-		"model": "m", "stream": false, "logprobs": true, "options": map[string]any{"seed": 7.0},
+		"model": "m", "stream": false, "logprobs": true, "think": false, "format": map[string]any{"type": "object"}, "options": map[string]any{"seed": 7.0},
 		"messages": []any{map[string]any{"role": "user", "content": "Hello"}},
 	}, request); d != "" {
 		t.Errorf("request −want +got\n%s", d)
@@ -134,7 +134,7 @@ func TestRollout(t *testing.T) {
 			return
 		}
 		if in.Messages[0].Content == "5" {
-			fmt.Fprint(w, `{"message":{"content":"the the the"},"done":false}`)
+			fmt.Fprint(w, `{"message":{"content":"the the the"},"done":false,"logprobs":[{"logprob":-1},{"logprob":-1}]}`)
 			return
 		}
 		fmt.Fprintf(w, `{"message":{"content":"to %s"},"done":true}`, in.Messages[0].Content)
@@ -147,7 +147,10 @@ func TestRollout(t *testing.T) {
 	for i, r := range replies {
 		want := "to " + fmt.Sprint(i)
 		if i == 5 {
-			want = ""
+			want = "the the the"
+			if r.Tokens != 2 {
+				t.Errorf("the reply that was cut off has %d tokens, want 2", r.Tokens)
+			}
 		}
 		if r.Text != want || (r.DoneReason == DoneCut) != (i == 5) {
 			t.Errorf("reply %d: %q (%s)", i, r.Text, r.DoneReason)

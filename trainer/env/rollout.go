@@ -12,8 +12,8 @@ import (
 const DoneCut = "cut"
 
 // Rollout asks for all requests with at most parallel in flight and returns the replies in the order of the requests. done
-// may be nil; it is called after each reply, one call at a time, in any order. A reply that the server cut off is dropped: its
-// place holds a Reply without text whose DoneReason is DoneCut. Any other error ends the rollout.
+// may be nil; it is called after each reply, one call at a time, in any order. A reply that the server cut off is there as far
+// as it came, with the DoneReason DoneCut (see [Client.Chat]). Any other error ends the rollout.
 func Rollout(ctx context.Context, llm LLM, requests []Request, parallel int, done func(*Reply)) ([]Reply, error) {
 	replies := make([]Reply, len(requests))
 	var reporting sync.Mutex
@@ -22,10 +22,7 @@ func Rollout(ctx context.Context, llm LLM, requests []Request, parallel int, don
 	for i := range requests {
 		g.Go(func() error {
 			reply, err := llm.Reply(ctx, requests[i])
-			if errors.Is(err, ErrCutOff) {
-				reply, err = Reply{Prompt: requests[i].Prompt, DoneReason: DoneCut}, nil
-			}
-			if err != nil {
+			if err != nil && !errors.Is(err, ErrCutOff) {
 				return err
 			}
 			replies[i] = reply

@@ -10,14 +10,14 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 )
 
-// addStates asks for the states of the replies that came without, where the reward judges by them.
-func (s Setting) addStates(ctx context.Context, llm env.LLM, p Policy, replies []env.Reply, samples []reward.Sample) error {
-	if reward.StateLength(s.Reward) == 0 {
+// addStates asks for the states of the replies that came without, where a reward judges by them.
+func (s Setting) addStates(ctx context.Context, llm env.LLM, out *Scores, samples []reward.Sample) error {
+	if reward.StateLength(s.Reward) == 0 && reward.StateLength(s.Reward2) == 0 {
 		return nil
 	}
 	reader, ok := llm.(env.StateReader)
 	if !ok {
-		return fmt.Errorf("evaluate %s: the reward judges by the model's states, which %T does not give", p.Name, llm)
+		return fmt.Errorf("the reward judges by the model's states, which %T does not give", llm)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(max(s.Parallel, 1))
@@ -26,9 +26,10 @@ func (s Setting) addStates(ctx context.Context, llm env.LLM, p Policy, replies [
 			continue
 		}
 		g.Go(func() error {
-			states, err := reader.States(ctx, p.Model, replies[i].Prompt.Chat(), replies[i].Text)
+			prompt := out.Replies[i].Prompt
+			states, err := reader.States(ctx, out.Policy.Model, prompt.Chat(), out.Replies[i].Text)
 			if err != nil {
-				return fmt.Errorf("evaluate %s: prompt %s: %w", p.Name, replies[i].Prompt.ID, err)
+				return fmt.Errorf("prompt %s: %w", prompt.ID, err)
 			}
 			samples[i].State = states.Mean
 			return nil

@@ -47,8 +47,9 @@
 //	objective/rlhf_reward          scores + non_score_reward: what is maximised
 //
 //	reward                         TRL's (GRPO) name of objective/scores
-//	reward_std                     deviation of the batch's rewards
-//	rewards/NAME/mean              of a reward that the reward is added up from; NAME is its type, such as regexp
+//	reward_std                     deviation of the batch's rewards, unless there is but one
+//	rewards/NAME/mean              of a term that the reward is added up from, before its weight; NAME is the term's name, or
+//	                               else its type, such as regexp
 //	rewards/NAME/std               its deviation in the batch
 //
 //	proxy/accept_rate              accepted decisions ÷ decisions
@@ -60,6 +61,8 @@
 //	proxy/batches_without_decisions  1 where no decision was to be made and so nothing learnt
 //
 //	eval/reward                    mean reward of the validation prompts' replies, proxy as served
+//	eval/rewards/NAME/mean         of a term of it
+//	eval/rewards/NAME/std          its deviation
 //	eval/perplexity                of these replies under the LLM
 //	eval/rejections_per_token      in these replies
 //	eval/greedy_reward             of the LLM's greedy replies to the same prompts

@@ -102,8 +102,11 @@ func TestRunWithFailingRewards(t *testing.T) {
 	updates := 0
 	for _, r := range records {
 		dropped, ok := r.Metrics["proxy/episodes_dropped"]
-		if !ok {
-			continue // a validation
+		if !ok { // a validation
+			if m := r.Metrics["eval/rewards/http/mean"]; m != 10 {
+				t.Errorf("step %d: eval/rewards/http/mean is %v", r.Step, m)
+			}
+			continue
 		}
 		updates++
 		got := []float64{dropped, r.Metrics["reward"], r.Metrics["rewards/person/mean"], r.Metrics["rewards/http/mean"], r.Metrics["rewards/http/std"]}

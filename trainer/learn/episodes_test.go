@@ -283,6 +283,12 @@ func TestRewardMetricsAndFiles(t *testing.T) {
 		}
 	}
 
+	one := map[string]float64{}
+	rolloutMetrics(one, Paid{Replies: paid.Replies[:1], Episodes: paid.Episodes[:1]}, rolled{rolling: time.Second, took: time.Second})
+	if _, ok := one["reward_std"]; ok || one["reward"] != 6 {
+		t.Errorf("of one reply: %v", one)
+	}
+
 	folder, err := run.Open(filepath.Join(t.TempDir(), "run"), []byte("name: x\n"))
 	if err != nil {
 		t.Fatal(err)

@@ -389,10 +389,12 @@ func (l *Loop) validate(ctx context.Context) error {
 	}
 	v := validation(l.state.Episodes, scores)
 	l.state.Validated = v.Episodes
-	if err := l.Folder.AppendMetrics(int64(l.state.Episodes), time.Now(), run.Metrics{
+	metrics := run.Metrics{
 		"eval/reward": v.Reward, "eval/perplexity": v.Perplexity, "eval/rejections_per_token": v.Rejections,
 		"eval/greedy_reward": l.state.Greedy.Reward, "eval/greedy_perplexity": l.state.Greedy.Perplexity,
-	}); err != nil {
+	}
+	termMetrics(metrics, "eval/", scores.Terms)
+	if err := l.Folder.AppendMetrics(int64(l.state.Episodes), time.Now(), metrics); err != nil {
 		return err
 	}
 	ratio := l.Config.Eval.MaxPerplexityRatio

@@ -1,6 +1,7 @@
 package learn
 
 import (
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
 
@@ -28,10 +29,8 @@ func rolloutMetrics(m map[string]float64, paid Paid, r rolled) {
 	m["charts/episodic_length"] = float64(tokens) / float64(len(replies))
 	m["charts/SPS"] = float64(tokens) / r.took.Seconds()
 	// TRL takes the deviation within the group of a prompt's replies; here it is the batch's.
-	m["reward"], m["reward_std"] = stats.Mean(returns), deviation(returns)
-	for _, t := range paid.Terms {
-		m["rewards/"+t.Name+"/mean"], m["rewards/"+t.Name+"/std"] = stats.Mean(t.Scores), deviation(t.Scores)
-	}
+	spread(m, "reward", "reward_std", returns)
+	termMetrics(m, "", paid.Terms)
 	m["proxy/rejections_per_token"] = perToken(rejected)
 	m["proxy/forced_per_token"] = perToken(forced)
 	m["proxy/forwards_per_token"] = perToken(forwards)
@@ -43,12 +42,20 @@ func rolloutMetrics(m map[string]float64, paid Paid, r rolled) {
 	}
 }
 
-// deviation is 0 of one number: a metric must be a number.
-func deviation(xs []float64) float64 {
-	if len(xs) < 2 {
-		return 0
+// termMetrics adds what each term of the reward says, before its weight, as TRL does of its reward functions.
+func termMetrics(m map[string]float64, prefix string, terms []reward.Term) {
+	for _, t := range terms {
+		name := prefix + "rewards/" + t.Name
+		spread(m, name+"/mean", name+"/std", t.Scores)
 	}
-	return stats.Deviation(xs)
+}
+
+// spread adds a mean and a deviation, which a single number does not have.
+func spread(m map[string]float64, mean, std string, xs []float64) {
+	m[mean] = stats.Mean(xs)
+	if len(xs) > 1 {
+		m[std] = stats.Deviation(xs)
+	}
 }
 
 // sampleRecord is a line of the samples file.

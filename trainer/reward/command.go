@@ -57,7 +57,7 @@ func (c *command) Score(ctx context.Context, samples []Sample) ([]float64, error
 	scores, failures, err := c.ask(ctx, questions, len(samples))
 	if err != nil {
 		c.process.end()
-		c.over = fmt.Errorf("command reward: %s: %w%s", strings.Join(c.argv, " "), err, c.process.lastWords())
+		c.over = fmt.Errorf("command reward: %q: %w%s", strings.Join(c.argv, " "), err, c.process.lastWords())
 		return nil, c.over
 	}
 	return partial(scores, failures)

@@ -1,12 +1,6 @@
 package reward
 
-import (
-	"strings"
-
-	"github.com/rivo/uniseg"
-
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
-)
+import "github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 
 // DefaultN is the n of the reward "distinct".
 const DefaultN = 2
@@ -19,27 +13,13 @@ func distinct(n int) textReward {
 	return func(text string) float64 { return stats.DistinctWithin(n, []string{text}) }
 }
 
-// repetition returns minus the share of sentences, as Unicode (UAX #29) divides
-// them, that the reply has said before in the same words, from −1 to 0: it costs
-// a text that does not go round in circles nothing, whatever its length.
+// repetition returns minus the share of sentences that the reply has said before
+// (stats.Sentences), from −1 to 0: a text that does not go round in circles costs
+// nothing, whatever its length.
 func repetition(text string) float64 {
-	seen := make(map[string]bool)
-	sentences, repeated := 0, 0
-	for state := -1; text != ""; {
-		var sentence string
-		sentence, text, state = uniseg.FirstSentenceInString(text, state)
-		key := strings.Join(wordsOf(sentence), " ")
-		if key == "" {
-			continue
-		}
-		sentences++
-		if seen[key] {
-			repeated++
-		}
-		seen[key] = true
-	}
+	repeated, total := stats.Sentences(text)
 	if repeated == 0 {
 		return 0 // and not −0 or NaN
 	}
-	return -float64(repeated) / float64(sentences)
+	return -float64(repeated) / float64(total)
 }

@@ -31,28 +31,48 @@ func (iv Interval) String() string { return fmt.Sprintf("%.2f [%.2f, %.2f]", iv.
 // out. The same xs, n and seed give the same interval on every machine. It is an
 // error if xs is empty or not finite, or if n is below 1.
 func Bootstrap(xs []float64, n int, seed uint64) (Interval, error) {
-	if len(xs) == 0 {
-		return Interval{}, fmt.Errorf("stats: bootstrap: no numbers, want at least one")
-	}
-	if n < 1 {
-		return Interval{}, fmt.Errorf("stats: bootstrap: %d resamples, want at least 1 (10000 are usual)", n)
-	}
 	for i, x := range xs {
 		if math.IsNaN(x) || math.IsInf(x, 0) {
 			return Interval{}, fmt.Errorf("stats: bootstrap: number %d of %d is %v, want finite ones", i+1, len(xs), x)
 		}
 	}
-	rng := rand.New(rand.NewPCG(seed, 0))
-	means := make([]float64, n)
-	for i := range means {
+	low, high, err := BootstrapOf(len(xs), n, seed, func(picks []int) float64 {
 		sum := 0.0
-		for range xs {
-			sum += xs[rng.IntN(len(xs))]
+		for _, i := range picks {
+			sum += xs[i]
 		}
-		means[i] = sum / float64(len(xs))
+		return sum / float64(len(picks))
+	})
+	if err != nil {
+		return Interval{}, err
 	}
-	slices.Sort(means)
-	return Interval{Mean: Mean(xs), Low: quantile(means, 0.025), High: quantile(means, 0.975)}, nil
+	return Interval{Mean: Mean(xs), Low: low, High: high}, nil
+}
+
+// BootstrapOf returns the ends of the percentile interval of any statistic of
+// count things, from its values on n resamples. A resample is given as the
+// numbers from 0 of the things in it, some of them several times; statistic must
+// not keep the slice. Values may be infinite. It is an error if count or n is
+// below 1, or if a value is NaN.
+func BootstrapOf(count, n int, seed uint64, statistic func(picks []int) float64) (low, high float64, err error) {
+	if count < 1 {
+		return 0, 0, fmt.Errorf("stats: bootstrap: no numbers, want at least one")
+	}
+	if n < 1 {
+		return 0, 0, fmt.Errorf("stats: bootstrap: %d resamples, want at least 1 (10000 are usual)", n)
+	}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	picks, values := make([]int, count), make([]float64, n)
+	for i := range values {
+		for j := range picks {
+			picks[j] = rng.IntN(count)
+		}
+		if values[i] = statistic(picks); math.IsNaN(values[i]) {
+			return 0, 0, fmt.Errorf("stats: bootstrap: the statistic of resample %d is NaN", i+1)
+		}
+	}
+	slices.Sort(values)
+	return quantile(values, 0.025), quantile(values, 0.975), nil
 }
 
 // PairedBootstrap is [Bootstrap] of a[i] − b[i].

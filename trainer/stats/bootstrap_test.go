@@ -90,6 +90,35 @@ func TestPairedBootstrapDropsWhatPairsShare(t *testing.T) {
 	}
 }
 
+// A statistic that is infinite on a share of the resamples has an infinite end,
+// and never NaN.
+func TestBootstrapOfInfinities(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		inf       float64
+		share     int // of 100 resamples
+		low, high float64
+	}{
+		{"few above", math.Inf(1), 1, 0, 0},
+		{"some above", math.Inf(1), 10, 0, math.Inf(1)},
+		{"all above", math.Inf(1), 100, math.Inf(1), math.Inf(1)},
+		{"some below", math.Inf(-1), 10, math.Inf(-1), 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			i := 0
+			low, high, err := BootstrapOf(3, 100, 1, func(picks []int) float64 {
+				if i++; i <= c.share {
+					return c.inf
+				}
+				return 0
+			})
+			if err != nil || low != c.low || high != c.high {
+				t.Errorf("%v to %v, %v; want %v to %v", low, high, err, c.low, c.high)
+			}
+		})
+	}
+}
+
 func ExamplePairedBootstrap() {
 	proxy := []float64{.7, .4, .9, .6}
 	greedy := []float64{.1, .3, .2, .5}

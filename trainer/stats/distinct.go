@@ -24,9 +24,8 @@ func Distinct(n int, texts []string) float64 {
 func DistinctWithin(n int, texts []string) float64 {
 	sum, counted := 0.0, 0
 	for _, text := range texts {
-		seen := make(map[string]struct{})
-		if total := addNGrams(seen, n, text); total > 0 {
-			sum += ratio(len(seen), total)
+		if distinct, total := NGrams(n, text); total > 0 {
+			sum += ratio(distinct, total)
 			counted++
 		}
 	}
@@ -34,6 +33,14 @@ func DistinctWithin(n int, texts []string) float64 {
 		return 1
 	}
 	return sum / float64(counted)
+}
+
+// NGrams counts the n-grams of one text, as [Distinct] divides it, and how many of
+// them are different.
+func NGrams(n int, text string) (distinct, total int) {
+	seen := make(map[string]struct{})
+	total = addNGrams(seen, n, text)
+	return len(seen), total
 }
 
 // addNGrams adds the n-grams of text to seen and returns how many there were.

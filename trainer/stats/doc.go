@@ -1,6 +1,6 @@
 // Package stats turns the scores of two sets of replies into the figures of an
 // evaluation: means, the interval of a paired difference, win rates, histograms,
-// quantiles and how varied the words are.
+// quantiles, the best of n draws, and how varied the words and sentences are.
 //
 // It is not for training (running means of features are in trainer/rl), does not
 // format or draw anything, and knows nothing of rewards or models.

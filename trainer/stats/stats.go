@@ -45,11 +45,11 @@ func quantile(sorted []float64, q float64) float64 {
 	if below == len(sorted)-1 {
 		return sorted[below]
 	}
-	low, high := sorted[below], sorted[below+1]
-	if low == high {
-		return low // also of two infinities, whose difference is NaN
+	low, high, part := sorted[below], sorted[below+1], at-float64(below)
+	if low == high || part == 0 || math.IsInf(low, -1) {
+		return low // beside an infinity the sum would be NaN
 	}
-	return low + (at-float64(below))*(high-low)
+	return low + part*(high-low)
 }
 
 // WinRate returns the share of pairs in which a is above b, where a tie counts

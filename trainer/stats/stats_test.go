@@ -158,6 +158,7 @@ func TestDistinct(t *testing.T) {
 func TestErrors(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	second := func(_ any, err error) error { return err }
+	onlyError := func(_, _ float64, err error) error { return err }
 	for _, c := range []struct {
 		name, want string
 		err        error
@@ -176,6 +177,10 @@ func TestErrors(t *testing.T) {
 		{"bootstrap of nothing", "no numbers", second(Bootstrap(nil, 10, 1))},
 		{"bootstrap of infinity", "number 1 of 1 is +Inf", second(Bootstrap([]float64{inf}, 10, 1))},
 		{"no resamples", "0 resamples", second(Bootstrap([]float64{1}, 0, 1))},
+		{"NaN statistic", "resample 1 is NaN", onlyError(BootstrapOf(2, 10, 1, func([]int) float64 { return nan }))},
+		{"best of none", "best of 0", second(BestOf([]float64{1}, 0))},
+		{"best of too many", "best of 2: 1 numbers", second(BestOf([]float64{1}, 2))},
+		{"best of NaN", "number 1 of 1 is NaN", second(BestOf([]float64{nan}, 1))},
 		{"unequal pairs", "1 scores against 0", second(PairedBootstrap([]float64{1}, nil, 10, 1))},
 	} {
 		if c.err == nil || !strings.Contains(c.err.Error(), c.want) {
