@@ -98,3 +98,17 @@ func saveTrace(t *testing.T, s *server, path string, prompt []int32, request map
 	lines.Write(answer)
 	check(t, os.WriteFile(path, lines.Bytes(), 0o644))
 }
+
+// pythonWith is a Python that imports the modules: PROXY_RLHF_PYTHON, or else python3. Without one it says why and returns "".
+func pythonWith(b *testing.B, modules ...string) string {
+	b.Helper()
+	python := os.Getenv("PROXY_RLHF_PYTHON")
+	if python == "" {
+		python = "python3"
+	}
+	if out, err := exec.Command(python, "-c", "import "+strings.Join(modules, ", ")).CombinedOutput(); err != nil {
+		b.Logf("left out what needs PyTorch: %s has not all of %v (set PROXY_RLHF_PYTHON): %v\n%s", python, modules, err, out)
+		return ""
+	}
+	return python
+}

@@ -73,6 +73,9 @@ func skip(logits []float32, bound float32) int {
 		carry = lanes * uint64(0x7fffffff-math.Float32bits(bound+0)) // -0 becomes 0
 	}
 	n := len(logits) / blockSize * blockSize
+	if n == 0 {
+		return 0 // there may be no eight bytes behind the pointer
+	}
 	pairs := unsafe.Slice((*uint64)(unsafe.Pointer(unsafe.SliceData(logits))), n/2)
 	for i := 0; i < n; i += blockSize {
 		v := (*[blockSize / 2]uint64)(pairs[i/2:])

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/report"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/sweep"
 )
@@ -129,15 +129,18 @@ func (s *sweeper) close() {
 
 // look marks a cell that has been evaluated as done.
 func (s *sweeper) look(i int) error {
-	path := filepath.Join(s.cells[i].Config.RunFolder(), report.EvaluationFile)
+	path := filepath.Join(s.cells[i].Config.RunFolder(), eval.File)
 	if !exists(path) {
 		return nil
 	}
-	e, err := report.ReadEvaluation(path)
+	e, err := eval.Read(path)
 	if err != nil {
 		return err
 	}
 	result, greedy, proxy := &s.record.Cells[i], e.Greedy(), e.Proxy()
+	if proxy == nil {
+		return fmt.Errorf("%s: the proxy is not among what was compared: remove it and leave eval.policies empty", path)
+	}
 	result.Status, result.Error = sweep.Done, ""
 	result.Scores = &sweep.Scores{
 		Greedy: greedy.Reward.Mean, GreedyPerplexity: greedy.Perplexity,

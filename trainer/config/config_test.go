@@ -159,15 +159,15 @@ func TestConfigsOfTheRepository(t *testing.T) {
 	safe.Prompts.Path = "runs/safe/prompts.jsonl"
 	safe.Episodes, safe.Tokens = 768, 40
 	safe.Prompts.Validation, safe.Eval.Every, safe.Eval.MaxPerplexityRatio = 64, 192, 1.3
-	for _, c := range []*Config{&direct, &cheerful, &brief, &plain, &safe} {
-		c.Prompts.HoldOut = 192
-	}
 	sweep := direct
 	sweep.Name, sweep.Episodes, sweep.Tokens, sweep.Prompts.Validation = "sweep", 192, 32, 24
 	sweep.Eval.Every, sweep.Eval.MaxPerplexityRatio, sweep.Eval.Prompts = 64, 0, 48
 	sweep.Sweep = Sweep{Seeds: 3, Grid: paperGrid}
-	for _, want := range []Config{direct, cheerful, brief, plain, safe, sweep, paper(), mara()} {
-		want = want.Complete()
+	for _, own := range []*Config{&direct, &cheerful, &brief, &plain, &safe, &sweep} {
+		own.Prompts.HoldOut = 192
+		*own = own.Complete()
+	}
+	for _, want := range []Config{direct, cheerful, brief, plain, safe, sweep, paper().Complete(), mara().Complete()} {
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")
 		got, err := Load(path, nil, nil)
 		if err != nil {
@@ -218,7 +218,7 @@ func paper() Config {
 	c.Prompts.MaxCharacters, c.Prompts.MaxTokens = 0, 256
 	c.Proxy.HiddenSizes, c.Proxy.Temperature = []int{2048}, 1
 	c.RejectionCost, c.Episodes, c.PPO.GAELambda = 0, 36032, .95
-	c.Eval.Every, c.Eval.MaxPerplexityRatio = 512, 0
+	c.Eval.Every, c.Eval.MaxPerplexityRatio, c.Eval.BestOf = 512, 0, []int{32}
 	c.Sweep = Sweep{Seeds: 1, Grid: paperGrid}
 	return c
 }

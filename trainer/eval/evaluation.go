@@ -35,6 +35,18 @@ type Evaluation struct {
 	Samples []Sample `json:"samples"`
 }
 
+// Greedy is the baseline's row.
+func (e *Evaluation) Greedy() *Summary { return &e.Summaries[0] }
+
+// Proxy is the proxy's row; nil where it was not compared.
+func (e *Evaluation) Proxy() *Summary {
+	last := &e.Summaries[len(e.Summaries)-1]
+	if last.Policy != NameProxy {
+		return nil
+	}
+	return last
+}
+
 // BestOf is the row of one n.
 type BestOf struct {
 	N int `json:"n"`
@@ -72,6 +84,9 @@ func decode(data []byte) (*Evaluation, error) {
 	for _, row := range e.rows() {
 		if (row.Second == nil) != (e.Summaries[0].Second == nil) {
 			return nil, fmt.Errorf("a second reward of %s or of %s is missing", row.Policy, e.Summaries[0].Policy)
+		}
+		if h := row.Histogram; h != nil && len(h.Edges) != len(h.Counts)+1 {
+			return nil, fmt.Errorf("the histogram of %s has %d edges and %d counts", row.Policy, len(h.Edges), len(h.Counts))
 		}
 	}
 	for i, one := range e.Samples {

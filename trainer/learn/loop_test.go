@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math"
 	"net/http"
@@ -58,15 +59,22 @@ func (r reporter) Batch(episodes int, _ map[string]float64) {
 	}
 }
 
-// newLoop is a loop on a server in a folder.
-func newLoop(t *testing.T, c config.Config, server *envtest.Server, dir string) *Loop {
+// client speaks to a server and is quick to try again.
+func client(t *testing.T, server *envtest.Server) *env.Client {
 	t.Helper()
-	client, err := env.NewClient(server.URL)
+	c, err := env.NewClient(server.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client.RetryWait = time.Millisecond
-	base, err := client.Base(context.Background(), c.Model)
+	c.RetryWait = time.Millisecond
+	return c
+}
+
+// newLoop is a loop on a server in a folder.
+func newLoop(t *testing.T, c config.Config, server *envtest.Server, dir string) *Loop {
+	t.Helper()
+	llm := client(t, server)
+	base, err := llm.Base(context.Background(), c.Model)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +87,7 @@ func newLoop(t *testing.T, c config.Config, server *envtest.Server, dir string) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { folder.Close() })
-	l := &Loop{Config: c, Client: client, Base: base, Reward: r, Folder: folder, Reporter: reporter{}}
+	l := &Loop{Config: c, Client: llm, Base: base, Reward: r, Folder: folder, Reporter: reporter{}}
 	for _, text := range strings.Fields("apple bread cheese dates eggs figs grapes honey ice jam") {
 		l.Train = append(l.Train, prompts.Prompt{ID: text, Text: text})
 		l.Validation = append(l.Validation, prompts.Prompt{ID: "v" + text, Text: "more " + text})
@@ -302,33 +310,64 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// A server that dies in mid-run ends it with an error that names the server; what was learnt is saved, and the run goes on.
-func TestServerThatDies(t *testing.T) {
-	server := envtest.New(t, "hash")
-	l := newLoop(t, smallConfig(), server, t.TempDir())
-	l.Reporter = reporter{func(episodes int) {
-		if episodes == 16 {
-			server.Fail = func(int) int { return http.StatusInternalServerError }
+// Servers that die in mid-run end it with an error that names them; what was learnt is saved, and the run goes on elsewhere,
+// past failures that pass.
+func TestServersThatDie(t *testing.T) {
+	for name, die := range map[string]func(*envtest.Server){
+		"gone": func(s *envtest.Server) { s.CloseClientConnections(); s.Close() },
+		"broken": func(s *envtest.Server) {
+			s.Fail = func(int) int { return http.StatusInternalServerError }
+		},
+	} {
+		for _, servers := range []int{1, 2} {
+			t.Run(fmt.Sprintf("%s, %d", name, servers), func(t *testing.T) {
+				var all []*envtest.Server
+				var clients []*env.Client
+				for range servers {
+					all = append(all, envtest.New(t, "hash"))
+				}
+				l := newLoop(t, smallConfig(), all[0], t.TempDir())
+				for _, s := range all {
+					clients = append(clients, client(t, s))
+				}
+				if servers > 1 {
+					l.Client = env.NewPool(clients, []int{2, 2})
+				}
+				l.Reporter = reporter{func(episodes int) {
+					if episodes == 16 {
+						for _, s := range all {
+							die(s)
+						}
+					}
+				}}
+				_, err := l.Run(context.Background())
+				for _, c := range clients {
+					if err == nil || !strings.Contains(err.Error(), c.Host()) {
+						t.Errorf("the servers died: %v, want an error with %s", err, c.Host())
+					}
+				}
+				if errors.Is(err, env.ErrNoServers) != (servers > 1) {
+					t.Errorf("%d servers died: %v", servers, err)
+				}
+				var s State
+				if err := l.Folder.LoadCheckpoint(LastCheckpoint, &s); err != nil || s.Episodes != 16 {
+					t.Fatalf("the checkpoint is of %d episodes, %v; want 16", s.Episodes, err)
+				}
+				l.Folder.Close()
+
+				another := envtest.New(t, "hash")
+				another.Fail = func(n int) int {
+					if n%7 == 0 {
+						return http.StatusServiceUnavailable
+					}
+					return 0
+				}
+				again := newLoop(t, smallConfig(), another, l.Folder.Dir())
+				if s, err := again.Run(context.Background()); err != nil || s.Episodes != 48 {
+					t.Errorf("going on: %d episodes, %v", s.Episodes, err)
+				}
+			})
 		}
-	}}
-	_, err := l.Run(context.Background())
-	if err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(server.URL, "http://")) {
-		t.Fatalf("the server died: %v", err)
-	}
-	var s State
-	if err := l.Folder.LoadCheckpoint(LastCheckpoint, &s); err != nil || s.Episodes != 16 {
-		t.Fatalf("the checkpoint is of %d episodes, %v; want 16", s.Episodes, err)
-	}
-	server.Fail = func(n int) int {
-		if n%7 == 0 { // passing failures
-			return http.StatusServiceUnavailable
-		}
-		return 0
-	}
-	l.Folder.Close()
-	again := newLoop(t, smallConfig(), server, l.Folder.Dir())
-	if s, err := again.Run(context.Background()); err != nil || s.Episodes != 48 {
-		t.Errorf("going on: %d episodes, %v", s.Episodes, err)
 	}
 }
 
@@ -424,12 +463,7 @@ func TestAnotherPolicy(t *testing.T) {
 func TestLoopOnSeveralServers(t *testing.T) {
 	a, b := envtest.New(t, "hash"), envtest.New(t, "hash")
 	l := newLoop(t, smallConfig(), a, t.TempDir())
-	second, err := env.NewClient(b.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	second.RetryWait = time.Millisecond
-	l.Client = env.NewPool([]*env.Client{l.Client.(*env.Client), second}, []int{2, 2})
+	l.Client = env.NewPool([]*env.Client{client(t, a), client(t, b)}, []int{2, 2})
 	l.Reporter = reporter{func(episodes int) {
 		if episodes == 24 {
 			a.CloseClientConnections()

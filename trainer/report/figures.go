@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/plot"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
@@ -40,18 +41,18 @@ func (s *study) figure2a(best *group) (*Figure, error) {
 // figure2b is the win rate over greedy decoding, of the proxy with the best setting and of best-of-n where it was measured.
 func (s *study) figure2b(best *group) (*Figure, error) {
 	const here, there = "here, by reward", "the paper, by GPT-4"
-	bar := func(name string, get func(*Evaluation) float64) plot.Bar {
+	bar := func(name string, get func(*eval.Evaluation) float64) plot.Bar {
 		mean, deviation := best.mean(get)
 		if math.IsNaN(deviation) {
 			deviation = 0
 		}
 		return plot.Bar{Name: name, Value: mean, Spread: deviation, Group: here}
 	}
-	bars := []plot.Bar{bar("proxy", func(e *Evaluation) float64 { return e.Proxy().WinRate })}
+	bars := []plot.Bar{bar("proxy", func(e *eval.Evaluation) float64 { return e.Proxy().WinRate })}
 	for i, b := range best.evaluated()[0].BestOf {
-		every := !slices.ContainsFunc(best.evaluated(), func(e *Evaluation) bool { return len(e.BestOf) <= i || e.BestOf[i].N != b.N })
+		every := !slices.ContainsFunc(best.evaluated(), func(e *eval.Evaluation) bool { return len(e.BestOf) <= i || e.BestOf[i].N != b.N })
 		if every {
-			bars = append(bars, bar(fmt.Sprintf("best of %d", b.N), func(e *Evaluation) float64 { return e.BestOf[i].WinRate }))
+			bars = append(bars, bar(fmt.Sprintf("best of %d", b.N), func(e *eval.Evaluation) float64 { return e.BestOf[i].WinRate }))
 		}
 	}
 	for _, p := range paperWinRates {
@@ -96,7 +97,7 @@ func (s *study) figure3(name, title, key string) (*Figure, error) {
 }
 
 // curve is one line of figure 3; false where fewer than two of its settings were evaluated.
-func curve(label, key string, series []*group, get func(*Evaluation) float64) (plot.Line, bool) {
+func curve(label, key string, series []*group, get func(*eval.Evaluation) float64) (plot.Line, bool) {
 	line := plot.Line{Name: label}
 	ascending := slices.SortedFunc(slices.Values(series), func(a, b *group) int { return cmp.Compare(a.number(key), b.number(key)) })
 	for _, g := range ascending {

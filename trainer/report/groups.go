@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
 
@@ -138,7 +139,7 @@ func (g *group) number(key string) float64 {
 }
 
 // evaluated are a group's evaluations.
-func (g *group) evaluated() (out []*Evaluation) {
+func (g *group) evaluated() (out []*eval.Evaluation) {
 	for _, r := range g.runs {
 		if r.Evaluation != nil {
 			out = append(out, r.Evaluation)
@@ -149,7 +150,7 @@ func (g *group) evaluated() (out []*Evaluation) {
 
 // mean is of one figure of a group's evaluations, with the deviation of the seeds, which is NaN of fewer than two. Both are NaN
 // of a group that was not evaluated.
-func (g *group) mean(get func(*Evaluation) float64) (mean, deviation float64) {
+func (g *group) mean(get func(*eval.Evaluation) float64) (mean, deviation float64) {
 	var xs []float64
 	for _, e := range g.evaluated() {
 		xs = append(xs, get(e))
@@ -157,10 +158,10 @@ func (g *group) mean(get func(*Evaluation) float64) (mean, deviation float64) {
 	return stats.Mean(xs), stats.Deviation(xs)
 }
 
-func proxyReward(e *Evaluation) float64      { return e.Proxy().Reward.Mean }
-func greedyReward(e *Evaluation) float64     { return e.Greedy().Reward.Mean }
-func proxyPerplexity(e *Evaluation) float64  { return e.Proxy().Perplexity }
-func greedyPerplexity(e *Evaluation) float64 { return e.Greedy().Perplexity }
+func proxyReward(e *eval.Evaluation) float64      { return e.Proxy().Reward.Mean }
+func greedyReward(e *eval.Evaluation) float64     { return e.Greedy().Reward.Mean }
+func proxyPerplexity(e *eval.Evaluation) float64  { return e.Proxy().Perplexity }
+func greedyPerplexity(e *eval.Evaluation) float64 { return e.Greedy().Perplexity }
 
 // readable is how many times greedy's perplexity a setting's replies may have to be chosen as the best: above, reward is
 // bought with garbled text (the paper's Table 4).

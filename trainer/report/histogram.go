@@ -3,6 +3,7 @@ package report
 import (
 	"math"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/plot"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
@@ -29,7 +30,7 @@ func bounds(groups []*group) (low, high float64) {
 	low, high = math.Inf(1), math.Inf(-1)
 	for _, g := range groups {
 		for _, e := range g.evaluated() {
-			for _, s := range []*Summary{e.Greedy(), e.Proxy()} {
+			for _, s := range []*eval.Summary{e.Greedy(), e.Proxy()} {
 				if h := s.Histogram; h != nil {
 					low, high = min(low, h.Edges[0]), max(high, h.Edges[len(h.Edges)-1])
 				}

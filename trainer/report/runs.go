@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 )
 
@@ -19,7 +20,7 @@ type Run struct {
 	// Validations are the validations on the way, in the order they were made.
 	Validations []Validation
 	// Evaluation is on the held-out prompts; nil of a run that was not evaluated.
-	Evaluation *Evaluation
+	Evaluation *eval.Evaluation
 }
 
 // Validation is one look at the proxy on the validation prompts.
@@ -91,9 +92,12 @@ func readRun(dir string) (Run, error) {
 			})
 		}
 	}
-	r.Evaluation, err = ReadEvaluation(filepath.Join(dir, EvaluationFile))
-	if errors.Is(err, os.ErrNotExist) {
+	path := filepath.Join(dir, eval.File)
+	switch r.Evaluation, err = eval.Read(path); {
+	case errors.Is(err, os.ErrNotExist):
 		err = nil
+	case err == nil && r.Evaluation.Proxy() == nil:
+		err = fmt.Errorf("%s: the proxy is not among what was compared: evaluate the run again, with eval.policies empty", path)
 	}
 	return r, err
 }

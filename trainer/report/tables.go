@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
 
@@ -59,15 +60,15 @@ func (s *study) settings() *table {
 		row = append(row, fmt.Sprintf("%d of %d", len(g.evaluated()), len(g.runs)))
 		for _, column := range []struct {
 			format string
-			get    func(*Evaluation) float64
+			get    func(*eval.Evaluation) float64
 		}{
 			{"%.2f", proxyReward},
-			{"%.2f", func(e *Evaluation) float64 { return e.Proxy().Gain.Mean }},
-			{"%.2f", func(e *Evaluation) float64 { return e.Proxy().WinRate }},
+			{"%.2f", func(e *eval.Evaluation) float64 { return e.Proxy().Gain.Mean }},
+			{"%.2f", func(e *eval.Evaluation) float64 { return e.Proxy().WinRate }},
 			{"%.2f", proxyPerplexity},
-			{"%.2f", func(e *Evaluation) float64 { return e.Proxy().Rejections }},
-			{"%.2f", func(e *Evaluation) float64 { return e.Proxy().Forwards }},
-			{"%.0f", func(e *Evaluation) float64 { return e.Proxy().Tokens }},
+			{"%.2f", func(e *eval.Evaluation) float64 { return e.Proxy().Rejections }},
+			{"%.2f", func(e *eval.Evaluation) float64 { return e.Proxy().Forwards }},
+			{"%.0f", func(e *eval.Evaluation) float64 { return e.Proxy().Tokens }},
 		} {
 			mean, deviation := g.mean(column.get)
 			row = append(row, figure(column.format, mean, deviation))

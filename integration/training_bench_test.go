@@ -1,0 +1,126 @@
+//go:build patched
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
+)
+
+// BenchmarkTraining times the demo's training (rollouts with features, rewards, updates, pushes of weights, checkpoints), and in
+// turn with it plain decoding by the stock build: the same prompts, as many replies of the same length at once. It reports the
+// medians of the paired ratios of tokens a second, the trainer's resident memory, and the ratio to a loop of PyTorch, one reply
+// at a time with hidden states, if there is a Python with torch, transformers and gguf (PROXY_RLHF_PYTHON, or python3).
+func BenchmarkTraining(b *testing.B) {
+	const rounds, episodes, parallel = 3, 384, 32
+	c := config.Default()
+	c.Prompts.Path = root("configs", "prompts.jsonl")
+	train, _, err := prompts.Load(c.Prompts.Options)
+	check(b, err)
+	stock := start(b, "bench/plain", root("bin", "ollama-stock"), "OLLAMA_NEW_ENGINE=1",
+		fmt.Sprint("OLLAMA_NUM_PARALLEL=", parallel), fmt.Sprint("OLLAMA_CONTEXT_LENGTH=", c.Ollama.ContextLength), "OLLAMA_MAX_QUEUE=1024")
+	client, err := env.NewClient(stock.host)
+	check(b, err)
+	check(b, client.Load(context.Background(), model))
+	for range b.N {
+		var ratios []float64
+		var training, plain []float64
+		var resident int64
+		for round := range rounds {
+			speed, memory := trainingSpeed(b, filepath.Join(b.TempDir(), "run"), episodes, parallel, round+1)
+			training = append(training, speed)
+			plain = append(plain, plainSpeed(b, client, train, episodes, c.Tokens, parallel, round))
+			ratios = append(ratios, training[round]/plain[round])
+			resident = max(resident, memory)
+		}
+		b.Logf("tokens/s: training %.0f, plain decoding by stock %.0f, ratio %.2f %.2f; trainer's resident memory %d MB",
+			median(training), median(plain), median(ratios), ratios, resident>>20)
+		b.ReportMetric(median(ratios), "training/plain")
+		b.ReportMetric(float64(resident>>20), "trainer-MB")
+		if loops := torchLoop(b); loops != nil {
+			for name, speed := range loops {
+				b.ReportMetric(median(training)/speed, "training/torch_"+name)
+			}
+			b.Logf("tokens/s of the PyTorch loop: %v", loops)
+		}
+	}
+}
+
+// trainingSpeed trains as the demo does, without validations between, and returns the tokens a second from the first update's end
+// to the last one's, and the trainer's largest resident memory in bytes.
+func trainingSpeed(b *testing.B, dir string, episodes, parallel, seed int) (speed float64, resident int64) {
+	b.Helper()
+	cmd := trainer(append([]string{
+		"train", "--config", root("configs", "direct.yaml"), "--run", dir, "--prompts.path", root("configs", "prompts.jsonl"),
+		"--episodes", fmt.Sprint(episodes), "--seed", fmt.Sprint(seed), "--ollama.parallel", fmt.Sprint(parallel), "--eval.every", "0", "--prompts.validation", "8", "--eval.max_perplexity_ratio", "0",
+	}, where()...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	records, err := run.ReadMetrics(dir)
+	check(b, err)
+	var first, last time.Time
+	tokens, n := 0.0, 0.0
+	for _, r := range records {
+		length, ok := r.Metrics["charts/episodic_length"]
+		if !ok {
+			continue
+		}
+		if first.IsZero() {
+			first, n = r.Time, float64(r.Step) // the batch size
+			continue
+		}
+		last = r.Time
+		tokens += n * length
+	}
+	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	return tokens / last.Sub(first).Seconds(), usage.Maxrss << 10
+}
+
+// plainSpeed is the tokens a second of as many plain replies to the training prompts.
+func plainSpeed(b *testing.B, client *env.Client, train []prompts.Prompt, replies, tokens, parallel, round int) float64 {
+	b.Helper()
+	requests := make([]env.Request, replies)
+	for i := range requests {
+		requests[i] = env.Request{Model: model, Prompt: train[i%len(train)], Options: map[string]any{"num_predict": tokens, "seed": round*replies + i}}
+	}
+	start := time.Now()
+	out, err := env.Rollout(context.Background(), client, requests, parallel, nil)
+	check(b, err)
+	n := 0
+	for i := range out {
+		n += out[i].Tokens
+	}
+	return float64(n) / time.Since(start).Seconds()
+}
+
+// torchLoop returns the tokens a second of torch_decode.py by number format, nil where there is no Python for it.
+func torchLoop(b *testing.B) map[string]float64 {
+	b.Helper()
+	python := pythonWith(b, "torch", "transformers", "gguf")
+	if python == "" {
+		return nil
+	}
+	cmd := exec.Command(python, root("integration", "torch_decode.py"), modelFile)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		b.Fatalf("torch_decode.py: %v\n%s", err, &stderr)
+	}
+	var speeds map[string]float64
+	check(b, json.Unmarshal(out, &speeds))
+	return speeds
+}
