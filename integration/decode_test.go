@@ -93,7 +93,7 @@ func checkTrace(t *testing.T, shape proxy.Base, features proxy.Features, r reply
 		}
 	}
 	want := wire.Stats{
-		Digest: p.Digest, Features: string(features), Duration: p.Duration,
+		Digest: p.Digest, Features: string(features), Duration: p.Duration, States: p.States,
 		Proposed: len(r.Decisions), Accepted: counts[wire.Accept], Rejected: counts[wire.Reject], Forced: counts[wire.Forced],
 	}
 	want.Forwards = want.Tokens()

@@ -279,7 +279,7 @@ func checkCounts(t *testing.T, r reply) {
 		}
 	}
 	want := wire.Stats{
-		Digest: r.Proxy.Digest, Features: r.Proxy.Features, Duration: r.Proxy.Duration,
+		Digest: r.Proxy.Digest, Features: r.Proxy.Features, Duration: r.Proxy.Duration, States: r.Proxy.States,
 		Proposed: len(r.Decisions), Accepted: counts[wire.Accept], Rejected: counts[wire.Reject], Forced: counts[wire.Forced],
 	}
 	want.Forwards = want.Tokens()

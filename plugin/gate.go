@@ -71,6 +71,7 @@ type Gate struct {
 	trace     string
 	decisions []wire.Decision
 	stats     wire.Stats
+	states    States // of the reply, where features are traced
 
 	// keepLogits: the raw logits that the last emitted token was chosen from (chosen), and those of the walk under way.
 	keepLogits      bool
@@ -81,8 +82,19 @@ type Gate struct {
 // decided.
 func (g *Gate) Lookahead() bool { return g.proxy.Features == proxy.Lookahead }
 
-// Stats returns the counts so far.
-func (g *Gate) Stats() wire.Stats { return g.stats }
+// Stats returns the counts so far, and the states where features are traced.
+func (g *Gate) Stats() wire.Stats {
+	s := g.stats
+	s.States = g.states.Wire()
+	return s
+}
+
+// noteState is told of the hidden state at the prompt's last token, and at each token of the reply when its pass is done.
+func (g *Gate) noteState(hidden []float32) {
+	if g.trace == wire.TraceFeatures {
+		g.states.Add(hidden)
+	}
+}
 
 // TakeDecisions returns the decisions since the last call; empty unless the request asked for a trace.
 func (g *Gate) TakeDecisions() []wire.Decision {

@@ -5,6 +5,7 @@ import "github.com/proxy-rlhf/proxy-rlhf/sampler"
 // lookahead decides the candidates whose passes have just been done, and says which ones to feed next.
 func (g *Gate) lookahead(passes []Pass) (Step, error) {
 	if !g.fed { // the prompt's last token: nothing is proposed yet
+		g.noteState(passes[0].Hidden)
 		return g.nextPosition(Step{}, passes[0].Logits)
 	}
 	g.stats.Forwards++
@@ -23,6 +24,7 @@ func (g *Gate) lookahead(passes []Pass) (Step, error) {
 				step.Next = nil // nothing is proposed after the end
 				return step, nil
 			}
+			g.noteState(pass.Hidden)
 			return g.nextPosition(step, pass.Logits)
 		case undecided:
 			return Step{Kept: -1, Next: g.feed(1)}, nil

@@ -1,6 +1,6 @@
 // Package plugin is what is compiled into ollama: the tap that reads the LLM's final hidden state out of the graph, the
-// gate that walks one sequence's candidates with a proxy, the proxies that are loaded, and the options that ask for them
-// (design §6).
+// gate that walks one sequence's candidates with a proxy, the proxies that are loaded, the options that ask for them, and the
+// states of replies, which a trainer asks for (design §6, §7).
 //
 // The order of a token, from logits to reply: the patched runner hands a sequence's logits and hidden state to
 // [Gate.Step]; the gate builds the pool (package sampler), asks the proxy about each candidate for which rejecting is

@@ -8,6 +8,7 @@ import (
 // prefix walks a whole position in one go: everything the proxy looks at is known before a candidate is fed.
 func (g *Gate) prefix(logits, hidden []float32) (Step, error) {
 	g.stats.Forwards++
+	g.noteState(hidden)
 	if err := g.propose(logits); err != nil {
 		return Step{}, err
 	}

@@ -16,6 +16,7 @@ type Tap struct {
 	output *nn.Linear
 	weight ml.Tensor
 	hidden ml.Tensor
+	rows   int // of the next logits; 0: all
 }
 
 // ErrNoOutput is a model whose output matrix was not found.
@@ -41,6 +42,10 @@ func (t *Tap) Close() {
 	}
 }
 
+// Narrow has the next forward multiply only the first rows of its outputs with the output matrix: the others' hidden states are
+// wanted, and their logits, of which there would be one a token of the vocabulary, are not.
+func (t *Tap) Narrow(rows int) { t.rows = rows }
+
 // Hidden adds to ctx's graph, after the model's forward, a copy of the final hidden state and returns it: shape d × outputs,
 // one column a row of logits. A copy, because the state itself is an intermediate whose memory the graph reuses. Read it
 // after the compute that it is passed to, before any other.
@@ -61,13 +66,22 @@ type tappedWeight struct {
 }
 
 func (w *tappedWeight) Mulmat(ctx ml.Context, t2 ml.Tensor) ml.Tensor {
-	w.tap.hidden = t2
-	return w.Tensor.Mulmat(ctx, t2)
+	return w.Tensor.Mulmat(ctx, w.tap.note(ctx, t2))
 }
 
 func (w *tappedWeight) MulmatFullPrec(ctx ml.Context, t2 ml.Tensor) ml.Tensor {
-	w.tap.hidden = t2
-	return w.Tensor.MulmatFullPrec(ctx, t2)
+	return w.Tensor.MulmatFullPrec(ctx, w.tap.note(ctx, t2))
+}
+
+// note keeps the hidden states and returns those whose logits are wanted.
+func (t *Tap) note(ctx ml.Context, hidden ml.Tensor) ml.Tensor {
+	t.hidden = hidden
+	rows := t.rows
+	t.rows = 0
+	if rows == 0 || rows >= hidden.Dim(1) {
+		return hidden
+	}
+	return hidden.View(ctx, 0, hidden.Dim(0), hidden.Stride(1), rows)
 }
 
 var linearType = reflect.TypeFor[*nn.Linear]()

@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -9,10 +10,16 @@ import (
 	"github.com/ollama/ollama/ml/nn"
 )
 
-// fakeTensor is a tensor with a name. A method that a tap has no business calling panics.
+// fakeTensor is a tensor with a name, and 42 in every dimension. A method that a tap has no business calling panics.
 type fakeTensor struct {
 	ml.Tensor
 	name string
+}
+
+func (t *fakeTensor) Stride(int) int { return 7 }
+
+func (t *fakeTensor) View(_ ml.Context, offset int, shape ...int) ml.Tensor {
+	return &fakeTensor{name: fmt.Sprintf("%s[%d:%v]", t.name, offset, shape)}
 }
 
 func (t *fakeTensor) Mulmat(_ ml.Context, t2 ml.Tensor) ml.Tensor {
@@ -219,4 +226,31 @@ func TestHiddenIsOfThisForward(t *testing.T) {
 	wantNone("after Close")
 
 	(*Tap)(nil).Close()
+}
+
+// Narrow leaves the logits of further outputs out of the next forward, and no state.
+func TestNarrow(t *testing.T) {
+	model := &textOnly{Output: linear("W")}
+	tap, err := InstallTap(model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := func() (logits, state string) {
+		ctx := &fakeContext{}
+		logits = model.Output.Forward(ctx, &fakeTensor{name: "h"}).(*fakeTensor).name
+		h, err := tap.Hidden(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return logits, h.(*fakeTensor).name
+	}
+	for rows, want := range map[int]string{0: "W·h", 1: "W·h[0:[42 7 1]]", 41: "W·h[0:[42 7 41]]", 42: "W·h"} {
+		tap.Narrow(rows)
+		if logits, state := forward(); logits != want || state != "copy of h" {
+			t.Errorf("%d rows: logits %s, states %q, want %s and a copy of h", rows, logits, state, want)
+		}
+		if logits, _ := forward(); logits != "W·h" {
+			t.Errorf("the forward after one of %d rows: logits %s", rows, logits)
+		}
+	}
 }

@@ -23,7 +23,7 @@ const (
 const ProxyNone = "none"
 
 // RolloutVariable is the environment variable that, set to 1 for the server, allows what only a trainer needs: features
-// in a trace.
+// in a trace, and the endpoints [StatesPath] and [TokensPath].
 const RolloutVariable = "OLLAMA_PROXY_ROLLOUT"
 
 // Request is a request's and its Modelfile's say about the proxy, as the server hands it to the runner. A nil pointer is
@@ -66,6 +66,8 @@ type Stats struct {
 	Forwards int `json:"forwards"`
 	// Duration is the time spent on pools and on the proxy, without the LLM's passes, in nanoseconds.
 	Duration time.Duration `json:"duration"`
+	// States is there where the request traced features.
+	States *States `json:"states,omitempty"`
 }
 
 // Tokens is the length of the reply in tokens.

@@ -3,7 +3,8 @@
 // served by.
 //
 //   - [Server] starts bin/ollama on a free loopback port with a model store of its own, and stops it.
-//   - [Client] speaks Ollama's API: which server it is, which models there are, pushing a proxy, creating a model, a chat.
+//   - [Client] speaks Ollama's API: which server it is, which models there are, pushing a proxy, creating a model, a chat; and
+//     what only a patched server started for a trainer has: prompts as the model is sent them, its states at a reply.
 //   - [Pool] is several servers as one.
 //   - [Rollout] keeps as many replies in flight as the server has slots.
 //

@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 )
 
 // score asks for the rewards of out's replies, and leaves out the prompts to a reply of which one failed.
-func (s Setting) score(ctx context.Context, out *Scores) error {
+func (s Setting) score(ctx context.Context, llm env.LLM, out *Scores) error {
 	samples := Samples(out.Replies)
+	if err := s.addStates(ctx, llm, out, samples); err != nil {
+		return err
+	}
 	first, err := rewardsOf(ctx, s.Reward, samples)
 	if err != nil {
 		return err

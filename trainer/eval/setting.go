@@ -59,7 +59,7 @@ func (s Setting) Run(ctx context.Context, llm env.LLM, p Policy) (*Scores, error
 		return nil, fmt.Errorf("evaluate %s: %w", p.Name, err)
 	}
 	out := &Scores{Policy: p, Replies: replies, Asked: len(s.Prompts), Wall: time.Since(start)}
-	if err := s.score(ctx, out); err != nil {
+	if err := s.score(ctx, llm, out); err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", p.Name, err)
 	}
 	return out, nil
@@ -113,11 +113,14 @@ func drawSeed(seed uint64, prompt, draw int) int {
 	return int(rand.New(rand.NewPCG(seed, uint64(prompt)<<32|uint64(draw))).Int32())
 }
 
-// Samples are replies as a reward takes them.
+// Samples are replies as a reward takes them, with their states where they came with them.
 func Samples(replies []env.Reply) []reward.Sample {
 	samples := make([]reward.Sample, len(replies))
 	for i := range replies {
 		samples[i] = reward.Sample{Prompt: replies[i].Prompt.Text, Reply: replies[i].Text, Label: replies[i].Prompt.Label}
+		if p := replies[i].Proxy; p != nil && p.States != nil {
+			samples[i].State = p.States.Mean
+		}
 	}
 	return samples
 }

@@ -169,7 +169,11 @@ func (p Payer) spread(r *env.Reply, score float64) (perToken []float64, rest flo
 	if part == nil || !p.Dense || len(pieces) == 0 {
 		return make([]float64, len(pieces)), score, nil
 	}
-	if perToken, err = reward.Dense(part, r.Prompt.Text, pieces); err != nil {
+	trace := reward.Trace{Prompt: r.Prompt.Text, Pieces: pieces}
+	if reward.StateLength(part) > 0 {
+		trace.States, trace.State = States(r), r.Proxy.States.Mean // Score has seen that they are there
+	}
+	if perToken, err = reward.Dense(part, trace); err != nil {
 		return nil, 0, err
 	}
 	// The part is not all of the reward, and where a token's text alone is no valid UTF-8 the pieces do not quite make up the

@@ -23,17 +23,29 @@ const maxLine = 16 << 20
 const maxWindow = 128 << 20
 
 func readFile(path, key string) ([]record, error) {
-	f, err := os.Open(path)
+	records, err := Records(path, func(raw []byte) (record, error) { return parse(raw, key) })
 	if err != nil {
 		return nil, fmt.Errorf("prompts: %w", err)
 	}
-	defer f.Close()
-	records, err := read(f, key)
+	return records, nil
+}
+
+// Records reads a file of records of any kind, in the forms that prompts may have
+// (JSON Lines, a JSON array, Parquet; plain or compressed). Parse is given each
+// record as JSON and must not keep it. It is an error if there is none. Errors
+// name the file and the line, or of Parquet the row.
+func Records[T any](path string, parse func(raw []byte) (T, error)) ([]T, error) {
+	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("prompts: %s%w", path, err)
+		return nil, err
+	}
+	defer f.Close()
+	records, err := readRecords(f, parse)
+	if err != nil {
+		return nil, fmt.Errorf("%s%w", path, err)
 	}
 	if len(records) == 0 {
-		return nil, fmt.Errorf("prompts: %s: no records in the file", path)
+		return nil, fmt.Errorf("%s: no records in the file", path)
 	}
 	return records, nil
 }
@@ -54,9 +66,22 @@ func (e *lineError) Error() string {
 
 func (e *lineError) Unwrap() error { return e.err }
 
-// read reads all records. Its errors are *lineError.
+// read reads all prompts. Its errors are *lineError.
 func read(r io.Reader, key string) ([]record, error) {
-	plain, closer, err := decompress(bufio.NewReader(r))
+	return readRecords(r, func(raw []byte) (record, error) { return parse(raw, key) })
+}
+
+// readRecords reads all records. Its errors are *lineError.
+func readRecords[T any](r io.Reader, parse func(raw []byte) (T, error)) ([]T, error) {
+	head := bufio.NewReader(r)
+	if magic, _ := head.Peek(len(parquetMagic)); string(magic) == parquetMagic {
+		records, err := readParquet(head, parse)
+		if err != nil {
+			return nil, &lineError{0, err}
+		}
+		return records, nil
+	}
+	plain, closer, err := decompress(head)
 	if err != nil {
 		return nil, &lineError{0, err}
 	}
@@ -71,9 +96,9 @@ func read(r io.Reader, key string) ([]record, error) {
 	case err != nil:
 		return nil, &lineError{0, err}
 	case first == '[':
-		return readArray(buffered, lines, key)
+		return readArray(buffered, lines, parse)
 	}
-	return readLines(buffered, lines, key)
+	return readLines(buffered, lines, parse)
 }
 
 // decompress looks at the magic number.
@@ -116,18 +141,18 @@ func firstByte(r *bufio.Reader) (byte, error) {
 	}
 }
 
-func readLines(r *bufio.Reader, lines *lineCounter, key string) ([]record, error) {
+func readLines[T any](r *bufio.Reader, lines *lineCounter, parse func(raw []byte) (T, error)) ([]T, error) {
 	// White space before the first record has been passed over.
 	line := lines.at(lines.read - int64(r.Buffered()))
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, maxLine)
-	var records []record
+	var records []T
 	for ; scanner.Scan(); line++ {
 		raw := bytes.TrimSpace(scanner.Bytes())
 		if len(raw) == 0 {
 			continue
 		}
-		rec, err := parse(raw, key)
+		rec, err := parse(raw)
 		if err != nil && scanner.Err() != nil {
 			break // the line was cut off by a fault in reading, which is the cause
 		}
@@ -145,20 +170,20 @@ func readLines(r *bufio.Reader, lines *lineCounter, key string) ([]record, error
 	return records, nil
 }
 
-func readArray(r *bufio.Reader, lines *lineCounter, key string) ([]record, error) {
+func readArray[T any](r *bufio.Reader, lines *lineCounter, parse func(raw []byte) (T, error)) ([]T, error) {
 	start := lines.read - int64(r.Buffered())
 	dec := json.NewDecoder(r)
 	here := func() int { return lines.at(start + dec.InputOffset()) }
 	if _, err := dec.Token(); err != nil { // the bracket
 		return nil, &lineError{here(), err}
 	}
-	var records []record
+	var records []T
 	for dec.More() {
 		var raw json.RawMessage
 		if err := dec.Decode(&raw); err != nil {
 			return nil, &lineError{here(), fmt.Errorf("record %d of the array: %w", len(records)+1, err)}
 		}
-		rec, err := parse(raw, key)
+		rec, err := parse(raw)
 		if err != nil {
 			return nil, &lineError{lines.at(start + dec.InputOffset() - int64(len(raw))), err}
 		}

@@ -86,6 +86,22 @@ func fieldsOf(raw []byte, key string) (map[string]json.RawMessage, string, error
 
 func absent(raw json.RawMessage) bool { return len(raw) == 0 || bytes.Equal(raw, []byte("null")) }
 
+// Turns reads a conversation that is the text of an HH-RLHF dialogue or a list of
+// messages, as JSON; any other text is one turn of the user.
+func Turns(raw json.RawMessage) ([]Message, error) {
+	if absent(raw) {
+		return nil, errors.New("no text and no messages")
+	}
+	return conversation(raw, "")
+}
+
+// IsDialogue reports whether JSON is the text of an HH-RLHF dialogue or a list of
+// messages, which has turns, and not text without.
+func IsDialogue(raw json.RawMessage) bool {
+	var text string
+	return !absent(raw) && (json.Unmarshal(raw, &text) != nil || strings.HasPrefix(text, hhHuman))
+}
+
 // conversation reads a prompt that is text, the text of an HH-RLHF dialogue, or
 // a list of messages. Under chosen, text that is not a dialogue is a reply alone.
 func conversation(raw json.RawMessage, key string) ([]Message, error) {

@@ -3,9 +3,10 @@
 //
 // Built in are sentiment (vader), matches of a regular expression (regexp),
 // length (length), variety (distinct, repetition), weighted words (lexicon), a
-// reward model behind HTTP (http), a language model that judges (ollama), a
-// program of one's own (command), and weighted sums of these (sum). A Spec
-// describes one in configuration, New builds it:
+// head trained on human feedback over the LLM's own states (head), a reward model
+// behind HTTP (http), a language model that judges (ollama), a program of one's
+// own (command), and weighted sums of these (sum). A Spec describes one in
+// configuration, New builds it:
 //
 //	r, err := reward.New(reward.Spec{Type: reward.TypeVADER})
 //	judgement, err := reward.Judge(ctx, r, samples, 0.25)

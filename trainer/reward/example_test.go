@@ -15,7 +15,7 @@ func ExampleDense() {
 		fmt.Println(err)
 		return
 	}
-	dense, err := reward.Dense(r.(reward.Prefixer), "Is it far?", []string{"I", "t is,", " I", "'m", " afraid", "."})
+	dense, err := reward.Dense(r.(reward.Prefixer), reward.Trace{Prompt: "Is it far?", Pieces: []string{"I", "t is,", " I", "'m", " afraid", "."}})
 	fmt.Println(dense, err)
 	// Output: [-1 1 -1 0 0 0] <nil>
 }

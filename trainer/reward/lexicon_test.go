@@ -156,7 +156,7 @@ func BenchmarkDenseLexicon(b *testing.B) {
 	pieces := strings.SplitAfter(strings.Repeat("I am so happy to hear that you are not feeling sad any more. ", 8), " ")
 	b.ReportAllocs()
 	for b.Loop() {
-		out, err := Dense(r.(Prefixer), "", pieces)
+		out, err := Dense(r.(Prefixer), Trace{Prompt: "", Pieces: pieces})
 		if err != nil || math.IsNaN(out[0]) {
 			b.Fatal(out, err)
 		}

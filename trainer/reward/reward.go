@@ -13,6 +13,22 @@ type Sample struct {
 	Prompt string          // what was asked, without the chat template
 	Reply  string          // the whole reply, as text
 	Label  json.RawMessage // what the data set says of the prompt, as JSON; nil if nothing
+	// State is the mean of the LLM's final hidden states at the reply (wire.States),
+	// nil if nobody asked for it. Rewards with a [StateLength] need it.
+	State []float32
+}
+
+// Trace is a reply as its decisions were traced, token by token.
+type Trace struct {
+	Prompt string
+	// Pieces are the texts of the tokens. They may be empty, and may end inside a
+	// word or even inside the bytes of one character.
+	Pieces []string
+	// States are the LLM's final hidden states at the tokens, each nil where the
+	// trace does not show it, and State the mean of all of them, as in [Sample].
+	// For rewards with a [StateLength]; nil for others.
+	States [][]float32
+	State  []float32
 }
 
 // query is the prompt with the reply, as OpenRLHF's contract calls it.
@@ -46,31 +62,30 @@ type Reward interface {
 // Prefixer is a Reward whose score exists on every prefix of a reply and is
 // cheap to compute there.
 //
-// Prefixes returns out with len(out) == len(pieces): out[i] is the score of
-// pieces[0..i] joined, so that the last one is the Score of the whole. Pieces
-// are the texts of tokens. They may be empty, and may end inside a word or even
-// inside the bytes of one character: a match that a later piece extends or
-// undoes is counted at the one prefix and not at the other.
+// Prefixes returns out with len(out) == len(t.Pieces): out[i] is the score of
+// the first i+1 tokens, so that the last one is the Score of the whole. Where pieces end inside a word, a match that
+// a later piece extends or undoes is counted at the one prefix and not at the
+// other.
 type Prefixer interface {
 	Reward
-	Prefixes(prompt string, pieces []string) ([]float64, error)
+	Prefixes(t Trace) ([]float64, error)
 }
 
-// Dense returns one reward per piece: out[0] is the score of pieces[0], and
-// out[i] the score of pieces[0..i] less that of pieces[0..i−1].
+// Dense returns one reward per token: out[0] is the score of the first, and
+// out[i] the score of the first i+1 less that of the first i.
 //
 // The first difference is taken from 0 and not from the score of the empty
 // reply. So the sum of out is the score of the whole reply (but for rounding in
 // the last place), and an episode's undiscounted return is the same whether its
-// reward is given densely or at the end. No pieces give no rewards: the reward
+// reward is given densely or at the end. No tokens give no rewards: the reward
 // of an empty reply, where it is not 0, has no token to be given to.
-func Dense(r Prefixer, prompt string, pieces []string) ([]float64, error) {
-	out, err := r.Prefixes(prompt, pieces)
+func Dense(r Prefixer, t Trace) ([]float64, error) {
+	out, err := r.Prefixes(t)
 	if err != nil {
 		return nil, err
 	}
-	if len(out) != len(pieces) {
-		return nil, fmt.Errorf("reward: dense: %T gave %d scores for %d pieces; it breaks the contract of Prefixer", r, len(out), len(pieces))
+	if len(out) != len(t.Pieces) {
+		return nil, fmt.Errorf("reward: dense: %T gave %d scores for %d tokens; it breaks the contract of Prefixer", r, len(out), len(t.Pieces))
 	}
 	for i := len(out) - 1; i > 0; i-- {
 		out[i] -= out[i-1]
@@ -120,11 +135,11 @@ func (f textReward) Score(ctx context.Context, samples []Sample) ([]float64, err
 // Prefixes scores every prefix from scratch. That is quadratic in the length of
 // the reply, some milliseconds for VADER on 100 tokens, and leaves nothing to
 // go wrong where a match or a word crosses the border of a piece.
-func (f textReward) Prefixes(_ string, pieces []string) ([]float64, error) {
-	whole := strings.Join(pieces, "")
-	out := make([]float64, len(pieces))
+func (f textReward) Prefixes(t Trace) ([]float64, error) {
+	whole := strings.Join(t.Pieces, "")
+	out := make([]float64, len(t.Pieces))
 	end := 0
-	for i, p := range pieces {
+	for i, p := range t.Pieces {
 		end += len(p)
 		if p == "" && i > 0 {
 			out[i] = out[i-1]

@@ -92,7 +92,7 @@ func TestDenseAtBorders(t *testing.T) {
 		{Spec{Type: TypeLength, Target: 2}, []string{"One", " two", " three"}, []float64{-.5, .5, -.5}},
 		{Spec{Type: TypeLength, Unit: UnitCharacters}, []string{"\xc3", "\xa4h"}, []float64{1, 1}},
 	} {
-		got, err := Dense(build(t, tc.spec).(Prefixer), "", tc.pieces)
+		got, err := Dense(build(t, tc.spec).(Prefixer), Trace{Prompt: "", Pieces: tc.pieces})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestDenseSumsToScore(t *testing.T) {
 			for i := range pieces {
 				pieces[i] = vocabulary[rng.IntN(len(vocabulary))]
 			}
-			dense, err := Dense(r, "p", pieces)
+			dense, err := Dense(r, Trace{Prompt: "p", Pieces: pieces})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,14 +152,14 @@ type fake struct {
 var _ Prefixer = fake{}
 
 func (f fake) Score(_ context.Context, s []Sample) ([]float64, error) { return f.score(s) }
-func (f fake) Prefixes(_ string, pieces []string) ([]float64, error)  { return f.prefixes(pieces) }
+func (f fake) Prefixes(t Trace) ([]float64, error)                    { return f.prefixes(t.Pieces) }
 
 func TestDenseErrors(t *testing.T) {
 	cause := errors.New("cause")
-	if _, err := Dense(fake{prefixes: func([]string) ([]float64, error) { return nil, cause }}, "", []string{"a"}); !errors.Is(err, cause) {
+	if _, err := Dense(fake{prefixes: func([]string) ([]float64, error) { return nil, cause }}, Trace{Prompt: "", Pieces: []string{"a"}}); !errors.Is(err, cause) {
 		t.Errorf("error %v", err)
 	}
-	if _, err := Dense(fake{prefixes: func([]string) ([]float64, error) { return []float64{1}, nil }}, "", []string{"a", "b"}); err == nil {
+	if _, err := Dense(fake{prefixes: func([]string) ([]float64, error) { return []float64{1}, nil }}, Trace{Prompt: "", Pieces: []string{"a", "b"}}); err == nil {
 		t.Error("a short answer passes")
 	}
 }
@@ -226,7 +226,7 @@ func TestOnPrefixes(t *testing.T) {
 		{Type: TypeSum, Weight: new(10.0), Terms: []Spec{remote, firstPerson()}},
 		{Type: TypeSum, Terms: []Spec{remote}},
 	}})
-	got, err := Dense(OnPrefixes(r), "", []string{"So", " I", " am"})
+	got, err := Dense(OnPrefixes(r), Trace{Prompt: "", Pieces: []string{"So", " I", " am"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +360,7 @@ func BenchmarkDenseVADER(b *testing.B) {
 	pieces := strings.SplitAfter(strings.Repeat("I am so happy to hear that you are not feeling sad any more. ", 8), " ")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Dense(r.(Prefixer), "", pieces); err != nil {
+		if _, err := Dense(r.(Prefixer), Trace{Prompt: "", Pieces: pieces}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -21,6 +21,7 @@ const (
 	TypeDistinct   = "distinct"   // distinct-n within the reply, in [0, 1]
 	TypeRepetition = "repetition" // minus the share of sentences said before, in [−1, 0]
 	TypeLexicon    = "lexicon"    // sum of the weights of the reply's words
+	TypeHead       = "head"       // what a head trained on human feedback says of the LLM's own states
 	TypeHTTP       = "http"       // what a server says (OpenRLHF's contract)
 	TypeOllama     = "ollama"     // what a language model says, from 0 to 1
 	TypeCommand    = "command"    // what a program says that reads and writes JSON lines
@@ -83,6 +84,9 @@ type Spec struct {
 	// Unlisted is the weight of every word that lexicon does not know.
 	Unlisted float64 `mapstructure:"unlisted" yaml:"unlisted,omitempty"`
 
+	// Head is the file of head, which proxy-trainer reward makes.
+	Head string `mapstructure:"head" yaml:"head,omitempty"`
+
 	// Model is the model that judges, as the server of ollama calls it.
 	Model string `mapstructure:"model" yaml:"model,omitempty"`
 	// Rubric tells the model of ollama what a good reply is and what a bad one.
@@ -125,6 +129,7 @@ var fieldsOf = map[string][]string{
 	TypeDistinct:   {"n"},
 	TypeRepetition: {},
 	TypeLexicon:    {"words", "words_file", "unlisted"},
+	TypeHead:       {"head"},
 	TypeHTTP:       {"url", "timeout", "retries", "retry_wait", "headers"},
 	TypeOllama:     {"url", "model", "rubric", "scale", "parallel", "timeout", "retries", "retry_wait", "headers"},
 	TypeCommand:    {"command", "timeout"},
@@ -156,6 +161,7 @@ func (s Spec) set() []string {
 		{"unit", s.Unit != ""}, {"target", s.Target != 0},
 		{"n", s.N != 0},
 		{"words", len(s.Words) > 0}, {"words_file", s.WordsFile != ""}, {"unlisted", s.Unlisted != 0},
+		{"head", s.Head != ""},
 		{"model", s.Model != ""}, {"rubric", s.Rubric != ""}, {"scale", s.Scale != 0}, {"parallel", s.Parallel != 0},
 		{"command", len(s.Command) > 0},
 		{"url", s.URL != ""}, {"timeout", s.Timeout != 0}, {"retries", s.Retries != 0},
@@ -203,6 +209,8 @@ func (s Spec) validate() error {
 		return s.validateDistinct()
 	case TypeLexicon:
 		return s.validateLexicon()
+	case TypeHead:
+		return s.validateHead()
 	case TypeHTTP:
 		return s.validateHTTP()
 	case TypeOllama:
@@ -313,7 +321,7 @@ func (s Spec) validateSum() error {
 
 // New builds the reward that s describes. It is a Prefixer if every part of it
 // exists on prefixes, and an io.Closer, which must be closed. New reads the file
-// of a lexicon, but contacts no server and starts no program.
+// of a lexicon or a head, but contacts no server and starts no program.
 func New(s Spec) (Reward, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
@@ -353,6 +361,8 @@ func (s Spec) build() (Reward, error) {
 		return textReward(repetition), nil
 	case TypeLexicon:
 		return s.buildLexicon()
+	case TypeHead:
+		return newHead(s.Head)
 	case TypeHTTP:
 		return newRemote(s)
 	case TypeOllama:

@@ -19,7 +19,7 @@ func TestValidate(t *testing.T) {
 		{Spec{Type: "vader"}, ""},
 		{Spec{Type: "vader", Weight: new(0.0)}, ""},
 		{Spec{Type: "http", URL: "https://example.org/get_reward", Retries: -1}, ""},
-		{Spec{}, `reward: type: unknown type ""; the types are command, distinct, http, length, lexicon, ollama, regexp, repetition, sum, vader`},
+		{Spec{}, `reward: type: unknown type ""; the types are command, distinct, head, http, length, lexicon, ollama, regexp, repetition, sum, vader`},
 		{Spec{Type: "vaders"}, "reward: type: unknown"},
 		{Spec{Type: "vader", Pattern: "a"}, `reward: pattern: type "vader" has no such field; remove it, or take a type that has it: regexp`},
 		{Spec{Type: "vader", Weight: new(math.NaN())}, "reward: weight"},
@@ -88,7 +88,7 @@ func TestValidate(t *testing.T) {
 
 // Every field but type, name and weight belongs to a type, and Spec.set sees it.
 func TestFieldsBelongToTypes(t *testing.T) {
-	full := Spec{Terms: []Spec{{}}, Pattern: "a", IgnoreCase: true, PerMatch: 1, Unit: "a", Target: 1, URL: "a",
+	full := Spec{Terms: []Spec{{}}, Pattern: "a", IgnoreCase: true, PerMatch: 1, Head: "a", Unit: "a", Target: 1, URL: "a",
 		N: 1, Words: map[string]float64{"a": 1}, WordsFile: "a", Unlisted: 1, Model: "a", Rubric: "a", Scale: 1, Parallel: 1, Command: []string{"a"},
 		Timeout: 1, Retries: 1, RetryWait: 1, Headers: map[string]string{"a": "b"}}
 	var tags map[string]any

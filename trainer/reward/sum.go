@@ -71,10 +71,10 @@ func (t term) wrap(err error) error {
 	return fmt.Errorf("%s: %w", t.place, err)
 }
 
-func (s prefixSum) Prefixes(prompt string, pieces []string) ([]float64, error) {
-	out := make([]float64, len(pieces))
+func (s prefixSum) Prefixes(trace Trace) ([]float64, error) {
+	out := make([]float64, len(trace.Pieces))
 	for _, t := range s.sum {
-		scores, err := t.reward.(Prefixer).Prefixes(prompt, pieces)
+		scores, err := t.reward.(Prefixer).Prefixes(trace)
 		if err != nil {
 			return nil, t.wrap(err)
 		}
