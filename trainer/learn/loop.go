@@ -352,8 +352,8 @@ func (l *Loop) pay(ctx context.Context, replies []env.Reply) (Paid, error) {
 	return l.agent.pay(payer).Pay(ctx, whole)
 }
 
-// requests are the next batch's. A prompt comes round when all others have had their turn; each episode explores with a seed of
-// its own, so that a run is reproducible wherever the LLM's replies are.
+// requests are the next batch's. A prompt comes round when all others have had their turn, and has several in a row where the
+// algorithm compares the replies to one prompt; each episode explores with a seed of its own, so that a run is reproducible wherever the LLM's replies are.
 func (l *Loop) requests() []env.Request {
 	n := min(l.Config.BatchSize, l.Config.Episodes-l.state.Episodes)
 	requests := make([]env.Request, n)
@@ -361,7 +361,7 @@ func (l *Loop) requests() []env.Request {
 		episode := l.state.Episodes + i
 		requests[i] = env.Request{
 			Model:  l.Config.Model,
-			Prompt: l.Train[episode%len(l.Train)],
+			Prompt: l.Train[episode/l.agent.group()%len(l.Train)],
 			Options: map[string]any{
 				"proxy": l.pushed, "proxy_explore": true, "proxy_trace": wire.TraceFeatures,
 				"num_predict": l.Config.Tokens,

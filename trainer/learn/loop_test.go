@@ -381,6 +381,34 @@ func TestLoopLearns(t *testing.T) {
 	}
 }
 
+// A prompt has its replies in a row and comes round again when all others have had theirs.
+func TestGroupsOfRequests(t *testing.T) {
+	server := envtest.New(t, "hash")
+	c := smallConfig()
+	c.PPO.GroupSize = 4
+	l := newLoop(t, c, server, t.TempDir())
+	if err := l.restore(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	seeds := map[any]bool{}
+	for range 6 {
+		for _, r := range l.requests() {
+			got = append(got, r.Prompt.ID)
+			seeds[r.Options["seed"]] = true
+		}
+		l.state.Episodes += c.BatchSize
+	}
+	for i, id := range got {
+		if want := l.Train[i/4%len(l.Train)].ID; id != want {
+			t.Errorf("request %d is to %s, want %s", i, id, want)
+		}
+	}
+	if len(seeds) != len(got) {
+		t.Errorf("%d seeds for %d requests", len(seeds), len(got))
+	}
+}
+
 // A SAC run in a new folder goes on from another's checkpoint and from the decisions beside it.
 func TestSACMoves(t *testing.T) {
 	server := envtest.New(t, "hash")
