@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -335,21 +336,21 @@ func (l *Loop) catchUp(ctx context.Context) error {
 
 // pay makes episodes of the replies that the server did not cut off. All must be of the policy pushed last.
 func (l *Loop) pay(ctx context.Context, replies []env.Reply) (Paid, error) {
-	var whole []env.Reply
-	for i := range replies {
-		switch r := &replies[i]; {
-		case r.DoneReason == env.DoneCut:
-		case r.Proxy == nil || r.Proxy.Digest != l.pushed:
-			return Paid{}, fmt.Errorf("reply to prompt %s: it was not the policy %s that decided: another program changes what the server runs", r.Prompt.ID, l.pushed)
-		default:
-			whole = append(whole, *r)
-		}
-	}
+	whole := slices.DeleteFunc(slices.Clone(replies), func(r env.Reply) bool { return r.DoneReason == env.DoneCut })
 	payer := Payer{
 		Reward: l.Reward, MaxDropped: l.Config.RewardMaxDropped,
 		Dense: l.Config.Dense, RejectionCost: l.Config.RejectionCost, KLCoef: l.Config.KLCoef,
 	}
-	return l.agent.pay(payer).Pay(ctx, whole)
+	paid, err := l.agent.pay(payer).Pay(ctx, whole)
+	if err != nil {
+		return Paid{}, err
+	}
+	for i := range paid.Episodes {
+		if e := &paid.Episodes[i]; e.Policy != l.pushed {
+			return Paid{}, fmt.Errorf("reply to prompt %s: the policy %q decided and not %s, which was asked for: is another program changing what the server runs?", e.Prompt, e.Policy, l.pushed)
+		}
+	}
+	return paid, nil
 }
 
 // requests are the next batch's. A prompt comes round when all others have had their turn, and has several in a row where the

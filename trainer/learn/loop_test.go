@@ -439,12 +439,20 @@ func TestSACMoves(t *testing.T) {
 
 // A reply that another proxy decided is not learnt from.
 func TestAnotherPolicy(t *testing.T) {
-	l := &Loop{pushed: "sha256:mine"}
+	l := newLoop(t, smallConfig(), envtest.New(t, "hash"), t.TempDir())
+	if err := l.restore(); err != nil {
+		t.Fatal(err)
+	}
+	l.pushed = "sha256:mine"
 	for _, stats := range []*wire.Stats{nil, {Digest: "sha256:other"}} {
 		_, err := l.pay(context.Background(), []env.Reply{{Prompt: prompts.Prompt{ID: "p7"}, Proxy: stats}})
 		if err == nil || !strings.Contains(err.Error(), "prompt p7") || !strings.Contains(err.Error(), "sha256:mine") {
 			t.Errorf("%v: error %v", stats, err)
 		}
+	}
+	ours := env.Reply{Prompt: prompts.Prompt{ID: "p7"}, Proxy: &wire.Stats{Digest: l.pushed}}
+	if paid, err := l.pay(context.Background(), []env.Reply{ours, {DoneReason: env.DoneCut}}); err != nil || len(paid.Replies) != 1 {
+		t.Errorf("%d replies, %v; want one", len(paid.Replies), err)
 	}
 }
 
