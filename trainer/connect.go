@@ -23,10 +23,6 @@ type connection struct {
 	parallel int
 }
 
-// startedParallel is ollama.parallel of a server that is started, where it is not set: with more requests at once a CPU was
-// no faster.
-const startedParallel = 32
-
 // connect reaches the servers of o, or starts one that logs to the file log.
 func connect(ctx context.Context, o config.Ollama, log string) (*connection, error) {
 	addresses := o.Addresses()
@@ -67,7 +63,7 @@ func connect(ctx context.Context, o config.Ollama, log string) (*connection, err
 func startServer(ctx context.Context, o config.Ollama, log string) (*connection, error) {
 	parallel := o.Parallel
 	if parallel == 0 {
-		parallel = startedParallel
+		parallel = config.StartedParallel
 	}
 	server, err := env.Start(ctx, env.ServerOptions{
 		Binary: o.Binary, Store: o.Store, Log: log, Parallel: parallel, ContextLength: o.ContextLength,

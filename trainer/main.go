@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -32,13 +33,28 @@ func main() {
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "proxy-trainer",
-		Short:         "Train a proxy: a small network that accepts or rejects the tokens of a frozen LLM",
-		SilenceUsage:  true,
-		SilenceErrors: true,
+		Use:                        "proxy-trainer",
+		Short:                      "Train a proxy: a small network that accepts or rejects the tokens of a frozen LLM",
+		Args:                       knownCommand,
+		SuggestionsMinimumDistance: 2,
+		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		SilenceUsage:               true,
+		SilenceErrors:              true,
 	}
-	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand(), sweepCommand(), reportCommand())
+	root.AddCommand(demoCommand(), trainCommand(), evalCommand(), exportCommand(), inspectCommand(), sweepCommand(), reportCommand(),
+		importCommand(), doctorCommand())
 	return root
+}
+
+// knownCommand refuses what is no command, in one line.
+func knownCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if similar := root.SuggestionsFor(args[0]); len(similar) > 0 {
+		return fmt.Errorf("unknown command %q: did you mean %s?", args[0], strings.Join(similar, " or "))
+	}
+	return fmt.Errorf("unknown command %q: see proxy-trainer --help", args[0])
 }
 
 // configured makes a command that takes the configuration from a file, flags and the environment.
@@ -56,8 +72,13 @@ func configured(use, short string, do func(ctx context.Context, c config.Config)
 			return do(cmd.Context(), c)
 		},
 	}
-	cmd.Flags().StringVarP(&path, "config", "c", "", "configuration file (YAML); flags and PROXY_RLHF_ variables win over it")
+	configurationFlags(cmd, &path)
+	return cmd
+}
+
+// configurationFlags adds the flags that set the configuration, and the one that names its file.
+func configurationFlags(cmd *cobra.Command, path *string) {
+	cmd.Flags().StringVarP(path, "config", "c", "", "configuration file (YAML); flags and PROXY_RLHF_ variables win over it")
 	config.AddFlags(cmd.Flags())
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return config.FlagError(err) })
-	return cmd
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
@@ -24,6 +25,7 @@ type session struct {
 	base   proxy.Base
 	reward reward.Reward
 
+	pool                       *prompts.Pool
 	train, validation, heldOut []prompts.Prompt
 }
 
@@ -65,9 +67,7 @@ func openFolder(ctx context.Context, c config.Config, resolved []byte, shared *c
 	} else if s.connection, err = connect(ctx, c.Ollama, s.folder.Path("server.log")); err != nil {
 		return s, err
 	}
-	s.config.Ollama.Parallel = s.parallel
-	s.base, err = s.prepareModel(ctx, c)
-	return s, err
+	return s, s.prepare(ctx)
 }
 
 func (s *session) close() {
@@ -87,33 +87,69 @@ func (s *session) check(ctx context.Context) (err error) {
 	if s.reward, err = reward.New(s.config.Reward); err != nil {
 		return err
 	}
-	if err := s.loadPrompts(); err != nil {
+	if s.pool, err = prompts.Read(s.config.Prompts.Options); err != nil {
 		return err
+	}
+	if s.config.Prompts.MaxTokens == 0 { // else a server must count
+		if err := s.selectPrompts(ctx); err != nil {
+			return err
+		}
 	}
 	return s.probeReward(ctx)
 }
 
-// loadPrompts divides the prompts in three: to train on, to choose the checkpoint by, and held out.
-func (s *session) loadPrompts() error {
+// prepare does what needs a connection: the servers get the model, and one of them counts the prompts' tokens.
+func (s *session) prepare(ctx context.Context) (err error) {
+	s.config.Ollama.Parallel = s.parallel
+	if s.base, err = s.prepareModel(ctx, s.config); err != nil {
+		return err
+	}
+	if s.config.Prompts.MaxTokens > 0 {
+		err = s.selectPrompts(ctx)
+	}
+	return err
+}
+
+// selectPrompts divides the prompts in three: to train on, to choose the checkpoint by, and held out. No run of this
+// configuration comes to others, so no others are counted.
+func (s *session) selectPrompts(ctx context.Context) error {
 	c := s.config
-	train, heldOut, err := prompts.Load(c.Prompts.Options)
+	n := c.Prompts.Validation
+	train, heldOut, err := s.pool.Select(ctx, prompts.Need{Train: n + c.Episodes, HeldOut: c.Eval.Prompts}, s.countTokens())
 	if err != nil {
 		return err
 	}
-	n := c.Prompts.Validation
 	if n >= len(train) {
 		return fmt.Errorf("prompts.validation: want fewer than the %d training prompts, got %d", len(train), n)
 	}
-	s.validation, s.train = train[:n], train[n:]
-	if s.heldOut = heldOut; c.Eval.Prompts > 0 && c.Eval.Prompts < len(heldOut) {
-		s.heldOut = heldOut[:c.Eval.Prompts]
-	}
+	s.validation, s.train, s.heldOut = train[:n], train[n:], heldOut
 	return nil
+}
+
+// countTokens has the server count, and says how far it is when that takes long.
+func (s *session) countTokens() prompts.Counter {
+	asked, said := 0, time.Now()
+	return func(ctx context.Context, ps []prompts.Prompt) ([]int, error) {
+		rendered, err := s.client.Render(ctx, s.config.Model, ps)
+		if err != nil {
+			return nil, err
+		}
+		tokens := make([]int, len(rendered))
+		for i, r := range rendered {
+			tokens[i] = r.Tokens
+		}
+		if asked += len(ps); time.Since(said) > 5*time.Second {
+			fmt.Fprintf(os.Stderr, "counting tokens: %d prompts of %d at most\n", asked, s.pool.Counts.Short)
+			said = time.Now()
+		}
+		return tokens, nil
+	}
 }
 
 // probeReward asks for the reward of one reply, so that a reward that does not work is known before the first rollout.
 func (s *session) probeReward(ctx context.Context) error {
-	sample := reward.Sample{Prompt: s.train[0].Text, Reply: "Hello.", Label: s.train[0].Label}
+	p := s.pool.Any()
+	sample := reward.Sample{Prompt: p.Text, Reply: "Hello.", Label: p.Label}
 	if _, err := s.reward.Score(ctx, []reward.Sample{sample}); err != nil {
 		return fmt.Errorf("reward of a first reply, %q to %.80q: %w", sample.Reply, sample.Prompt, err)
 	}

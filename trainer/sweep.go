@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -23,8 +22,7 @@ func sweepCommand() *cobra.Command {
 	var grid []string
 	var seeds int
 	cmd := configured("sweep", "Train and evaluate every combination of a grid of settings; does only what is not done", func(ctx context.Context, c config.Config) error {
-		c.Sweep.Grid = maps.Clone(c.Sweep.Grid)
-		if c.Sweep.Grid == nil {
+		if len(grid) > 0 {
 			c.Sweep.Grid = map[string][]string{}
 		}
 		for _, text := range grid {
@@ -40,7 +38,7 @@ func sweepCommand() *cobra.Command {
 		}
 		return runSweep(ctx, c)
 	})
-	cmd.Flags().StringArrayVar(&grid, "grid", nil, "a knob and its values, such as proxy.p_t=0.1,0.01; once for each knob, in place of sweep.grid's")
+	cmd.Flags().StringArrayVar(&grid, "grid", nil, "a knob and its values, such as proxy.p_t=0.1,0.01; once for each knob; replaces sweep.grid")
 	cmd.Flags().IntVar(&seeds, "seeds", 0, "runs of each combination, in place of sweep.seeds")
 	return cmd
 }

@@ -23,7 +23,11 @@ const (
 
 func trainCommand() *cobra.Command {
 	var resume string
+	dry := false
 	cmd := configured("train", "Train a proxy and export the best checkpoint", func(ctx context.Context, c config.Config) error {
+		if dry {
+			return dryRun(ctx, c, os.Stdout)
+		}
 		s, err := open(ctx, c)
 		if err != nil {
 			return err
@@ -36,6 +40,7 @@ func trainCommand() *cobra.Command {
 		s.printFiles()
 		return nil
 	})
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "say what would be trained on, and show what the model and the reward are sent; train nothing and write nothing")
 	addResumeFlag(cmd, &resume)
 	return cmd
 }
@@ -58,7 +63,11 @@ func (s *session) learn(ctx context.Context) error {
 		}
 		return err
 	}
-	if err := s.export(loop); err != nil {
+	best, err := loop.Best()
+	if err != nil {
+		return err
+	}
+	if err := s.export(best); err != nil {
 		return err
 	}
 	return s.drawCurve()

@@ -9,10 +9,11 @@ import (
 // borrowed are the help texts of knobs whose structs belong to other packages,
 // by their dotted names. A test fails where one is missing or too many.
 var borrowed = map[string]string{
-	"prompts.path":           "file of prompts: JSON Lines or a JSON array, plain, .gz or .zst",
+	"prompts.path":           "file of prompts: JSON Lines or a JSON array, plain, .gz or .zst, or Parquet",
 	"prompts.key":            "key of the prompt in a record; empty: the first there is of prompt, messages, instruction, text, chosen",
 	"prompts.limit":          "prompts to train on at most, after the shuffle; 0: all",
 	"prompts.max_characters": "longer prompts are left out, in characters; 0: none is",
+	"prompts.max_tokens":     "prompts that the model sees as more tokens, its chat template's among them, are left out; the paper has 256; 0: none is",
 	"prompts.seed":           "order of the training prompts",
 	"prompts.hold_out":       "prompts held out for the final evaluation; 0: every record with \"split\": \"test\"",
 	"prompts.reserve":        "share of prompts without a split that is kept from training; 0: 0.1",

@@ -65,6 +65,10 @@ type Ollama struct {
 	Timeout       time.Duration `mapstructure:"timeout" doc:"longest wait for one reply, such as 90s or 5m"`
 }
 
+// StartedParallel is Parallel of a server that is started, where it is not set:
+// with more requests at once a CPU was no faster.
+const StartedParallel = 32
+
 // Prompts says which prompts to train on, to choose the checkpoint by, and to
 // hold out.
 type Prompts struct {
@@ -228,4 +232,14 @@ func (c Config) Texts() map[string]string {
 		out[f.key] = (&flagValue{knob: f, value: f.value(&c)}).String()
 	}
 	return out
+}
+
+// Parameters counts the weights and biases of a network with the hidden layers of
+// p between inputs and outputs.
+func (p Proxy) Parameters(inputs, outputs int) (total int64) {
+	for _, out := range append(slices.Clone(p.HiddenSizes), outputs) {
+		total += int64(inputs+1) * int64(out)
+		inputs = out
+	}
+	return total
 }

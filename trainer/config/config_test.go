@@ -149,8 +149,14 @@ func TestConfigsOfTheRepository(t *testing.T) {
 		{Name: "sentences", Type: reward.TypeLength, Unit: reward.UnitWordsPerSentence, Weight: new(-.02)},
 		{Name: "word_length", Type: reward.TypeLength, Unit: reward.UnitWordLength, Weight: new(0.0)},
 	}}
-	for _, want := range []Config{direct, cheerful, brief, plain} {
-		want.Prompts.HoldOut = 192
+	for _, c := range []*Config{&direct, &cheerful, &brief, &plain} {
+		c.Prompts.HoldOut = 192
+	}
+	sweep := direct
+	sweep.Name, sweep.Episodes, sweep.Tokens, sweep.Prompts.Validation = "sweep", 192, 32, 24
+	sweep.Eval.Every, sweep.Eval.MaxPerplexityRatio, sweep.Eval.Prompts = 64, 0, 48
+	sweep.Sweep = Sweep{Seeds: 3, Grid: paperGrid}
+	for _, want := range []Config{direct, cheerful, brief, plain, sweep, paper(), mara()} {
 		want = want.Complete()
 		path := filepath.Join("..", "..", "configs", want.Name+".yaml")
 		got, err := Load(path, nil, nil)
@@ -176,6 +182,59 @@ func TestConfigsOfTheRepository(t *testing.T) {
 			if !optional && !strings.Contains(string(text), f.name()+": ") {
 				t.Errorf("%s lacks %s", path, f.key)
 			}
+		}
+	}
+}
+
+// paperGrid are the values of the paper's Table 2 and Figure 3.
+var paperGrid = map[string][]string{"proxy.p_t": {"0.1", "0.01", "0.001", "0.0001"}, "proxy.temperature": {"0.25", "0.5", "0.75", "1.0"}}
+
+// large is what the configurations for a GPU share.
+func large() Config {
+	c := valid()
+	c.ModelFile, c.Ollama.ContextLength, c.Ollama.Timeout = "", 1024, 10*time.Minute
+	c.Prompts.Validation = 128
+	c.Proxy.Features, c.Proxy.TopP = proxy.Lookahead, .95
+	c.Reward = reward.Spec{Type: reward.TypeHTTP, URL: "http://127.0.0.1:5000/score", Timeout: 3 * time.Minute, Retries: 4}
+	c.Dense, c.Tokens = false, 256
+	c.PPO.LearningRate, c.PPO.CriticLearningRate, c.PPO.MinibatchSize = 3e-4, 3e-4, 1024
+	return c
+}
+
+func paper() Config {
+	c := large()
+	c.Name, c.Model = "paper", "llama2:7b"
+	c.Prompts.Path, c.Prompts.Key, c.Prompts.HoldOut = "hh-helpful.jsonl.gz", "chosen", 1899
+	c.Prompts.MaxCharacters, c.Prompts.MaxTokens = 0, 256
+	c.Proxy.HiddenSizes, c.Proxy.Temperature = []int{2048}, 1
+	c.RejectionCost, c.Episodes, c.PPO.GAELambda = 0, 36032, .95
+	c.Eval.Every, c.Eval.MaxPerplexityRatio = 512, 0
+	c.Sweep = Sweep{Seeds: 1, Grid: paperGrid}
+	return c
+}
+
+func mara() Config {
+	c := large()
+	c.Name, c.Model = "mara", "llama3.1:8b"
+	c.Prompts.Path, c.Prompts.HoldOut = "prompts.jsonl", 0
+	c.Proxy.HiddenSizes, c.Proxy.TopK = []int{1024, 256}, 40
+	c.Episodes, c.Eval.Every, c.Eval.MaxPerplexityRatio = 8192, 1024, 1.5
+	return c
+}
+
+func TestParameters(t *testing.T) {
+	for _, c := range []struct {
+		hidden          []int
+		inputs, outputs int
+		want            int64
+	}{
+		{nil, 4, 2, 4*2 + 2},
+		{[]int{3}, 4, 2, 4*3 + 3 + 3*2 + 2},
+		{[]int{2048}, 4096, 2, 4096*2048 + 2048 + 2048*2 + 2}, // the paper's actor
+		{[]int{5, 7}, 4, 1, 4*5 + 5 + 5*7 + 7 + 7 + 1},
+	} {
+		if got := (Proxy{HiddenSizes: c.hidden}).Parameters(c.inputs, c.outputs); got != c.want {
+			t.Errorf("%d → %v → %d has %d parameters, want %d", c.inputs, c.hidden, c.outputs, got, c.want)
 		}
 	}
 }
@@ -399,6 +458,8 @@ func TestValidate(t *testing.T) {
 		`ollama.context_length is 44, want`:                           func(c *Config) { c.Ollama.ContextLength = 44 },
 		`ollama.timeout is 0s, want`:                                  func(c *Config) { c.Ollama.Timeout = 0 },
 		`prompts.path: empty`:                                         func(c *Config) { c.Prompts.Path = "" },
+		`prompts.max_tokens: -1 is below 0`:                           func(c *Config) { c.Prompts.MaxTokens = -1 },
+		`prompts.max_tokens is 469, want 468 at most`:                 func(c *Config) { c.Prompts.MaxTokens = 469 },
 		`prompts.validation is -1, want`:                              func(c *Config) { c.Prompts.Validation = -1 },
 		`since the checkpoint is chosen by them`:                      func(c *Config) { c.Prompts.Validation, c.Eval.Every = 0, 0 },
 		`proxy.features is "x", want`:                                 func(c *Config) { c.Proxy.Features = "x" },
@@ -472,8 +533,15 @@ func TestWarnings(t *testing.T) {
 		{"top-k 40 with top-p", .025, .9, 40, 0, .8, ""},
 		{"top-k 40 with min-p", .025, 1, 40, .05, .8, ""},
 		{"whole vocabulary", .01, 1, 0, 0, 1, off},
-		{"whole vocabulary, small p_t", 1e-6, 1, 0, 0, 1, ""},
-		{"whole vocabulary, no p_t", 0, 1, 0, 0, 1, ""},
+		{"whole vocabulary, small p_t", 1e-6, 1, 0, 0, .8, ""},
+		{"whole vocabulary, no p_t", 0, 1, 0, 0, .8, ""},
+		{"irregular tokens", 1e-4, .95, 0, 0, 1, "garbled"},
+		{"irregular tokens, any", 0, .95, 0, 0, 1, "garbled"},
+		{"min-p keeps them out", 1e-4, .95, 0, .01, 1, ""},
+		{"p_t of the paper's table", 1e-3, .95, 0, 0, 1, ""},
+		{"top-k does p_t's work", 1e-4, .95, 40, 0, 1, "no more than one of 0.001 does"},
+		{"hot, with a large p_t", .05, .95, 0, 0, 1.3, "leaves less choice and not more"},
+		{"hot, with a small p_t", .01, .95, 0, 0, 1.3, ""},
 		{"greedy", .01, .9, 0, 0, 0, off},
 		{"top-k 1", .01, .9, 1, 0, .8, off},
 		{"top-p 0", .01, 0, 0, 0, .8, off},
@@ -493,6 +561,18 @@ func TestWarnings(t *testing.T) {
 				t.Errorf("warnings %q, want one with %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestWarningsOfServing(t *testing.T) {
+	c := valid()
+	c.Proxy.Cutoff = 0
+	if w := c.Warnings(); len(w) != 1 || !strings.Contains(w[0], "accepts every token") {
+		t.Errorf("cutoff 0: %q", w)
+	}
+	c.Proxy.PT = .2
+	if w := c.Warnings(); len(w) != 2 {
+		t.Errorf("two faults: %q", w)
 	}
 }
 

@@ -37,6 +37,10 @@ func decodeText(f field, text string) (reflect.Value, error) {
 func parseYAML(data []byte, doc *yaml.Node) error {
 	var plain any
 	if err := yaml.Unmarshal(data, &plain); err != nil {
+		var several *yaml.TypeError // written on lines of their own
+		if errors.As(err, &several) {
+			return fmt.Errorf("yaml: %s", strings.Join(several.Errors, "; "))
+		}
 		return err
 	}
 	in := yaml.NewDecoder(bytes.NewReader(data))

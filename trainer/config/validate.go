@@ -95,6 +95,8 @@ func (o Ollama) check(tokens int) (cs checks) {
 
 func (c Config) checkPrompts() (cs checks) {
 	cs.borrowedError(c.Prompts.Options.Validate(), "prompts: ", "prompts")
+	cs.want(c.Prompts.MaxTokens == 0 || c.Prompts.MaxTokens+c.Tokens <= c.Ollama.ContextLength, "prompts.max_tokens", c.Prompts.MaxTokens,
+		fmt.Sprintf("%d at most, which with %d tokens of reply fill ollama.context_length %d", c.Ollama.ContextLength-c.Tokens, c.Tokens, c.Ollama.ContextLength))
 	cs.want(c.Prompts.Validation >= 1, "prompts.validation", c.Prompts.Validation, "1 or more, since the checkpoint is chosen by them")
 	return cs
 }

@@ -13,13 +13,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/ollama/ollama/api"
 
-	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 )
 
@@ -95,31 +93,6 @@ func (c *Client) Has(ctx context.Context, model string) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-var blobName = regexp.MustCompile(`sha256-([0-9a-f]{64})`)
-
-// Base says what a model is, as a proxy file records it.
-func (c *Client) Base(ctx context.Context, model string) (proxy.Base, error) {
-	show, err := c.api.Show(ctx, &api.ShowRequest{Model: model, Verbose: true})
-	if err != nil {
-		return proxy.Base{}, fmt.Errorf("model %s: %w", model, err)
-	}
-	b := proxy.Base{}
-	b.Architecture, _ = show.ModelInfo["general.architecture"].(string)
-	if d, ok := show.ModelInfo[b.Architecture+".embedding_length"].(float64); ok {
-		b.EmbeddingLength = int(d)
-	}
-	if tokens, ok := show.ModelInfo["tokenizer.ggml.tokens"].([]any); ok {
-		b.VocabSize = len(tokens)
-	}
-	if m := blobName.FindStringSubmatch(show.Modelfile); m != nil {
-		b.Digest = "sha256:" + m[1]
-	}
-	if b.EmbeddingLength == 0 || b.VocabSize == 0 {
-		return proxy.Base{}, fmt.Errorf("model %s: the server does not say its embedding length and vocabulary", model)
-	}
-	return b, nil
 }
 
 // Create makes a model: from another (from) or a GGUF file's digest (file), with a proxy's digest (adapter) or without.

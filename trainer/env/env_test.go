@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/proxy/wire"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
 )
@@ -180,5 +181,54 @@ func TestRolloutErrors(t *testing.T) {
 	cancel()
 	if _, err := Rollout(ctx, c, requests(3), 2, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestDetails(t *testing.T) {
+	c := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/api/tags" {
+			fmt.Fprint(w, `{"models":[{"name":"other:latest","size":1},{"name":"m:latest","size":1000}]}`)
+			return
+		}
+		fmt.Fprint(w, `{"modelfile":"FROM /x/sha256-00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff","model_info":{"general.architecture":"qwen3",
+			"qwen3.embedding_length":64,"qwen3.context_length":2048,"qwen3.block_count":3,"qwen3.attention.head_count":8,"qwen3.attention.head_count_kv":2,
+			"qwen3.attention.key_length":16,"tokenizer.ggml.tokens":["a","b"]}}`)
+	})
+	got, err := c.Details(context.Background(), "m")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Details{
+		Base:          proxy.Base{Architecture: "qwen3", EmbeddingLength: 64, VocabSize: 2, Digest: "sha256:00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"},
+		ContextLength: 2048, Bytes: 1000,
+		CacheBytes: 3 * 2 * (16 + 16) * 2, // blocks, heads, a key and a value, bytes
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("−want +got\n%s", d)
+	}
+}
+
+func TestCacheBytes(t *testing.T) {
+	info := func(more modelInfo) modelInfo {
+		m := modelInfo{"general.architecture": "a", "a.block_count": 2., "a.embedding_length": 12., "a.attention.head_count": 3.}
+		for k, v := range more {
+			m[k] = v
+		}
+		return m
+	}
+	for _, tc := range []struct {
+		name string
+		info modelInfo
+		want int64
+	}{
+		{"ungrouped heads", info(nil), 2 * 3 * (4 + 4) * 2},
+		{"grouped heads", info(modelInfo{"a.attention.head_count_kv": 1.}), 2 * 1 * (4 + 4) * 2},
+		{"values of another length", info(modelInfo{"a.attention.key_length": 8., "a.attention.value_length": 2.}), 2 * 3 * (8 + 2) * 2},
+		{"another number in each block", info(modelInfo{"a.attention.head_count_kv": []any{1., 2.}}), 0},
+		{"no attention", modelInfo{"general.architecture": "a"}, 0},
+	} {
+		if got := tc.info.cacheBytes(); got != tc.want {
+			t.Errorf("%s: %d, want %d", tc.name, got, tc.want)
+		}
 	}
 }

@@ -424,29 +424,38 @@ func validation(episodes int, s *eval.Scores) Validation {
 // ErrNoCheckpoint is a run in which no policy was fit to be exported.
 var ErrNoCheckpoint = errors.New("no validation stayed within eval.max_perplexity_ratio of greedy's perplexity: lower the learning rate, raise rejection_cost, or raise the ratio")
 
-// Best returns the best checkpoint's policy, with its validation in the file's training record.
+// Best returns the best checkpoint's policy.
 func (l *Loop) Best() (*proxy.Model, error) {
-	var s State
-	err := l.Folder.LoadCheckpoint(BestCheckpoint, &s)
+	m, err := l.Checkpoint(l.Folder.Path(BestCheckpoint))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, ErrNoCheckpoint
 	}
-	if err != nil {
+	return m, err
+}
+
+// Checkpoint returns the policy of the checkpoint at path, with its validation, if it was validated, in the file's training record.
+func (l *Loop) Checkpoint(path string) (*proxy.Model, error) {
+	var s State
+	if err := run.LoadCheckpoint(path, &s); err != nil {
 		return nil, err
 	}
 	l.state.Episodes, l.Base = s.Episodes, s.Base
 	c := l.proxyConfig()
 	policy, err := s.Policy()
 	if err != nil {
-		return nil, fmt.Errorf("export %s: %w", BestCheckpoint, err)
+		return nil, fmt.Errorf("export %s: %w", path, err)
 	}
-	c.Training["validation_reward"] = s.Best.Reward
-	c.Training["validation_perplexity"] = s.Best.Perplexity
-	c.Training["greedy_reward"] = s.Greedy.Reward
-	c.Training["greedy_perplexity"] = s.Greedy.Perplexity
+	if s.Best.Episodes > 0 && s.Best.Episodes == s.Episodes {
+		c.Training["validation_reward"] = s.Best.Reward
+		c.Training["validation_perplexity"] = s.Best.Perplexity
+	}
+	if s.Started {
+		c.Training["greedy_reward"] = s.Greedy.Reward
+		c.Training["greedy_perplexity"] = s.Greedy.Perplexity
+	}
 	m, err := policy.Proxy(c)
 	if err != nil {
-		return nil, fmt.Errorf("export %s: %w", BestCheckpoint, err)
+		return nil, fmt.Errorf("export %s: %w", path, err)
 	}
 	return m, nil
 }

@@ -85,7 +85,10 @@ func page(c draw.Canvas) draw.Canvas {
 	return draw.Crop(c, margin, -2*margin, margin, -margin)
 }
 
-// drawHead draws the title, and under it the legend in one row, where it cannot
+// legendRow is the height of a row of the legend. The first is within headHeight.
+const legendRow = 1.6 * fontSize
+
+// drawHead draws the title, and under it the legend in rows, where it cannot
 // hide a point.
 func drawHead(c draw.Canvas, title string, legend []entry) {
 	style := plot.New().Title.TextStyle
@@ -93,15 +96,42 @@ func drawHead(c draw.Canvas, title string, legend []entry) {
 	style.XAlign, style.YAlign = draw.XLeft, draw.YTop
 	c.FillText(style, vg.Point{X: c.Min.X, Y: c.Max.Y}, title)
 
-	at := c.Min.X
-	for _, e := range legend {
-		l := plot.NewLegend()
-		l.Left, l.Top = true, true
-		l.TextStyle.Font.Variant, l.TextStyle.Font.Size = "Sans", fontSize
-		l.Add(e.name, e.icon)
-		row := c
-		row.Min.X, row.Max.Y = at, c.Max.Y-1.8*titleSize
-		l.Draw(row)
-		at += l.ThumbnailWidth + l.TextStyle.Width(" "+e.name) + 2*fontSize
+	row := c
+	row.Max.Y -= 1.8 * titleSize
+	for _, entries := range legendRows(legend, c.Max.X-c.Min.X) {
+		at := row
+		for _, e := range entries {
+			l := e.legend()
+			l.Draw(at)
+			at.Min.X += e.width(l)
+		}
+		row.Max.Y -= legendRow
 	}
+}
+
+// legendRows divides a legend so that no row is wider than there is room.
+func legendRows(legend []entry, room vg.Length) (rows [][]entry) {
+	left := vg.Length(0)
+	for _, e := range legend {
+		w := e.width(e.legend())
+		if len(rows) == 0 || w > left {
+			rows, left = append(rows, nil), room
+		}
+		rows[len(rows)-1] = append(rows[len(rows)-1], e)
+		left -= w
+	}
+	return rows
+}
+
+// legend is gonum's for one entry alone.
+func (e entry) legend() plot.Legend {
+	l := plot.NewLegend()
+	l.Left, l.Top = true, true
+	l.TextStyle.Font.Variant, l.TextStyle.Font.Size = "Sans", fontSize
+	l.Add(e.name, e.icon)
+	return l
+}
+
+func (e entry) width(l plot.Legend) vg.Length {
+	return l.ThumbnailWidth + l.TextStyle.Width(" "+e.name) + 2*fontSize
 }

@@ -70,7 +70,7 @@ func Panels(title string, columns int, panels []Panel) (svg, png []byte, err err
 	if err != nil {
 		return nil, nil, fmt.Errorf("plot: %q: %w", title, err)
 	}
-	svg, png, err = render(max(vg.Length(columns)*panelWidth, width), f.height(), f.draw)
+	svg, png, err = render(f.width(), f.height(), f.draw)
 	if err != nil {
 		return nil, nil, fmt.Errorf("plot: %q: %w", title, err)
 	}
@@ -312,12 +312,20 @@ func shareAxes(row []*plot.Plot) {
 	}
 }
 
-func (g *grid) height() vg.Length { return headHeight + 2*margin + vg.Length(len(g.rows))*panelHeight }
+func (g *grid) width() vg.Length { return max(vg.Length(g.columns)*panelWidth, width) }
+
+// head is the height of title and legend.
+func (g *grid) head() vg.Length {
+	rows := len(legendRows(g.legend, g.width()-3*margin))
+	return headHeight + vg.Length(max(rows-1, 0))*legendRow
+}
+
+func (g *grid) height() vg.Length { return g.head() + 2*margin + vg.Length(len(g.rows))*panelHeight }
 
 func (g *grid) draw(c draw.Canvas) {
 	c = page(c)
 	body := c
-	body.Max.Y -= headHeight
+	body.Max.Y -= g.head()
 	tiles := draw.Tiles{Rows: len(g.rows), Cols: g.columns, PadX: 2 * margin, PadY: titleRoom}
 	for r, row := range plot.Align(g.rows, tiles, body) {
 		for i, at := range row {

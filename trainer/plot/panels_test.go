@@ -92,6 +92,29 @@ func TestPanelsWithALogarithmicAxis(t *testing.T) {
 	}
 }
 
+// A legend that is too long for a row goes on in the next, and the figure grows by it.
+func TestLongLegendsWrap(t *testing.T) {
+	height := func(lines int) int {
+		p := Panel{}
+		for i := range lines {
+			p.Lines = append(p.Lines, Line{Name: "a rather long name, number " + string(rune('a'+i)), X: []float64{1, 2}, Y: []float64{1, float64(i)}})
+		}
+		svg, image, err := Panels("x", 1, []Panel{p})
+		if err != nil {
+			t.Fatal(err)
+		}
+		show(t, "legend", svg, image)
+		decoded, err := png.Decode(bytes.NewReader(image))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return decoded.Bounds().Dy()
+	}
+	if one, two, three := height(2), height(3), height(6); two != one+32 || three != two+32 {
+		t.Errorf("with 1, 2 and 3 rows the heights are %d, %d and %d pixels, want 32 more for each", one, two, three)
+	}
+}
+
 func TestPanelsRefuse(t *testing.T) {
 	one := []float64{1}
 	for want, panel := range map[string]Panel{

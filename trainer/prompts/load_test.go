@@ -203,6 +203,7 @@ func TestValidate(t *testing.T) {
 		{Options{}, "path"},
 		{Options{Path: "p", Limit: -1}, "limit"},
 		{Options{Path: "p", MaxCharacters: -1}, "max_characters"},
+		{Options{Path: "p", MaxTokens: -1}, "max_tokens"},
 		{Options{Path: "p", HoldOut: -1}, "hold_out"},
 		{Options{Path: "p", Reserve: 1}, "reserve"},
 		{Options{Path: "p", Reserve: -.1}, "reserve"},
@@ -342,6 +343,7 @@ func FuzzRead(f *testing.F) {
 		`{"chosen":"\n\nHuman: a\n\nAssistant: b\n\nHuman:\n\nAssistant:"}`, "\ufeff\n\n\"a\"",
 		`{"messages":[{"role":"system","content":""},{"role":"user","content":"a"}]}`, `{"instruction":"a","input":"b"}`,
 		gz.String(), string(enc.EncodeAll([]byte(`["a"]`), nil)),
+		fixture(f, "text.parquet"), fixture(f, "messages.parquet"), fixture(f, "pairs.parquet"),
 	} {
 		f.Add([]byte(seed), "")
 	}
@@ -356,9 +358,13 @@ func FuzzRead(f *testing.F) {
 		if len(records) == 0 {
 			return
 		}
-		train, heldOut, err := divide(records, Options{HoldOut: 1, Reserve: .5})
+		pool, err := divide(records, Options{HoldOut: 1, Reserve: .5})
 		if err != nil {
 			return
+		}
+		train, heldOut, err := pool.Select(t.Context(), Need{}, nil)
+		if err != nil {
+			t.Fatal(err)
 		}
 		if len(train)+len(heldOut) > len(records) || len(heldOut) != 1 {
 			t.Fatalf("%d and %d of %d", len(train), len(heldOut), len(records))

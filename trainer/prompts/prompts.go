@@ -2,6 +2,7 @@ package prompts
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
@@ -9,7 +10,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"unicode/utf8"
 )
 
 // Message is one turn of a conversation.
@@ -70,6 +70,10 @@ type Options struct {
 	// MaxCharacters leaves out prompts of more characters (Unicode code points
 	// of Text); 0 leaves out none.
 	MaxCharacters int `mapstructure:"max_characters" yaml:"max_characters,omitempty"`
+	// MaxTokens leaves out prompts that the model sees as more tokens, those of
+	// its chat template among them; 0 leaves out none. The paper has 256. Only
+	// [Pool.Select] can apply it, since only a server can count.
+	MaxTokens int `mapstructure:"max_tokens" yaml:"max_tokens,omitempty"`
 	// Seed orders the prompts to train on. It changes neither which they are
 	// (but for Limit) nor the held-out ones.
 	Seed uint64 `mapstructure:"seed" yaml:"seed,omitempty"`
@@ -92,11 +96,13 @@ const DefaultReserve = 0.1
 func (o Options) Validate() error {
 	switch {
 	case o.Path == "":
-		return errors.New("prompts: path: empty; name a file of prompts in JSON Lines")
+		return errors.New("prompts: path: empty; name a file of prompts in JSON Lines or Parquet")
 	case o.Limit < 0:
 		return fmt.Errorf("prompts: limit: %d is below 0", o.Limit)
 	case o.MaxCharacters < 0:
 		return fmt.Errorf("prompts: max_characters: %d is below 0", o.MaxCharacters)
+	case o.MaxTokens < 0:
+		return fmt.Errorf("prompts: max_tokens: %d is below 0", o.MaxTokens)
 	case o.HoldOut < 0:
 		return fmt.Errorf("prompts: hold_out: %d is below 0", o.HoldOut)
 	case !(o.Reserve >= 0 && o.Reserve < 1): // NaN too
@@ -105,57 +111,14 @@ func (o Options) Validate() error {
 	return nil
 }
 
-// Load reads the file and divides it.
-//
-// Of prompts that occur more than once the first record is kept. train is in
-// the order of a hash of Seed and prompt, heldOut in the order of a hash of the
-// prompt alone, so that the first n of it are the same n in every run; neither
-// order depends on the order of the file. It is an error if nothing is left to
-// train on and nothing held out, or fewer than HoldOut are held out. Errors in
-// the file name the line where the record begins.
+// Load reads the file, divides it and takes what the options say: [Read] and
+// [Pool.Select], for who has no server. MaxTokens must be 0.
 func Load(o Options) (train, heldOut []Prompt, err error) {
-	if err := o.Validate(); err != nil {
-		return nil, nil, err
-	}
-	records, err := readFile(o.Path, o.Key)
+	pool, err := Read(o)
 	if err != nil {
 		return nil, nil, err
 	}
-	return divide(records, o)
-}
-
-// divide does what Load does with the records of the file.
-func divide(records []record, o Options) (train, heldOut []Prompt, err error) {
-	seen := make(map[[sha256.Size]byte]bool, len(records))
-	reserved := 0
-	for _, r := range records {
-		h := r.hash()
-		if seen[h] || (o.MaxCharacters > 0 && utf8.RuneCountInString(r.Text) > o.MaxCharacters) {
-			continue
-		}
-		seen[h] = true
-		if r.isHeldOut(h, o) {
-			heldOut = append(heldOut, r.Prompt)
-			reserved++
-		} else {
-			train = append(train, r.Prompt)
-		}
-	}
-	if len(seen) == 0 {
-		return nil, nil, fmt.Errorf("prompts: %s: no prompts of at most %d characters among %d records; give others or raise max_characters", o.Path, o.MaxCharacters, len(records))
-	}
-	if o.HoldOut > reserved {
-		return nil, nil, fmt.Errorf("prompts: %s: hold_out: want %d prompts, but only %d of %d are reserved; raise reserve, lower hold_out, or mark records with \"split\": \"test\"", o.Path, o.HoldOut, reserved, len(seen))
-	}
-	order(heldOut, nil)
-	if o.HoldOut > 0 {
-		heldOut = heldOut[:o.HoldOut]
-	}
-	order(train, binary.LittleEndian.AppendUint64(nil, o.Seed))
-	if o.Limit > 0 && o.Limit < len(train) {
-		train = train[:o.Limit]
-	}
-	return train, heldOut, nil
+	return pool.Select(context.Background(), Need{}, nil)
 }
 
 // isHeldOut looks at this record alone, never at its place or its company.

@@ -56,7 +56,15 @@ func (e *lineError) Unwrap() error { return e.err }
 
 // read reads all records. Its errors are *lineError.
 func read(r io.Reader, key string) ([]record, error) {
-	plain, closer, err := decompress(bufio.NewReader(r))
+	head := bufio.NewReader(r)
+	if magic, _ := head.Peek(len(parquetMagic)); string(magic) == parquetMagic {
+		records, err := readParquet(head, key)
+		if err != nil {
+			return nil, &lineError{0, err}
+		}
+		return records, nil
+	}
+	plain, closer, err := decompress(head)
 	if err != nil {
 		return nil, &lineError{0, err}
 	}

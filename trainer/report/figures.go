@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -67,7 +68,7 @@ func (s *study) figure2b(best *group) (*Figure, error) {
 func (s *study) figure3(name, title, key string) (*Figure, error) {
 	axis := key[len("proxy."):]
 	reward := plot.Panel{X: axis, Y: byReward, LogX: key == knobPT}
-	perplexity := plot.Panel{X: axis, Y: "perplexity under the base model", LogX: key == knobPT}
+	perplexity := plot.Panel{X: axis, Y: "perplexity", LogX: key == knobPT}
 	for _, series := range s.along(key) {
 		label := s.label(series[0], key)
 		if line, ok := curve(label, key, series, proxyReward); ok {
@@ -97,7 +98,8 @@ func (s *study) figure3(name, title, key string) (*Figure, error) {
 // curve is one line of figure 3; false where fewer than two of its settings were evaluated.
 func curve(label, key string, series []*group, get func(*Evaluation) float64) (plot.Line, bool) {
 	line := plot.Line{Name: label}
-	for _, g := range series {
+	ascending := slices.SortedFunc(slices.Values(series), func(a, b *group) int { return cmp.Compare(a.number(key), b.number(key)) })
+	for _, g := range ascending {
 		mean, deviation := g.mean(get)
 		if math.IsNaN(mean) {
 			continue

@@ -32,7 +32,7 @@ type group struct {
 type study struct {
 	runs   []Run
 	varied []string // knobs in which settings differ, in order
-	groups []*group // by the values of varied, numbers in ascending order
+	groups []*group // by the values of varied: numbers ascending, but p_t descending as in the paper's tables
 }
 
 func newStudy(runs []Run) *study {
@@ -77,7 +77,11 @@ func rank(key string) int {
 
 func (s *study) compare(a, b map[string]string) int {
 	for _, key := range s.varied {
-		if c := compareTexts(a[key], b[key]); c != 0 {
+		c := compareTexts(a[key], b[key])
+		if key == knobPT {
+			c = -c
+		}
+		if c != 0 {
 			return c
 		}
 	}

@@ -50,6 +50,21 @@ func (f *Folder) LoadCheckpoint(name string, v any) error {
 	return LoadCheckpoint(f.Path(name), v)
 }
 
+// IsCheckpoint says whether the file at path begins as a checkpoint does, which is
+// not to say that it is whole.
+func IsCheckpoint(path string) (bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, fmt.Errorf("run: %w", err)
+	}
+	defer file.Close()
+	head := make([]byte, len(magic))
+	if _, err := io.ReadFull(file, head); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return false, fmt.Errorf("run: %w", err)
+	}
+	return string(head) == magic, nil
+}
+
 // LoadCheckpoint is [Folder.LoadCheckpoint] for a path, without opening the
 // folder that it lies in.
 func LoadCheckpoint(path string, v any) error {

@@ -3,7 +3,7 @@ package run
 import (
 	"bytes"
 	"errors"
-	"fmt"
+	"io"
 	"io/fs"
 	"os"
 )
@@ -19,11 +19,12 @@ type LineCount struct {
 	Lines int
 }
 
-// Mark counts the lines of the named files.
+// Mark counts the lines of the named files, once they are on the disk: a checkpoint that is saved after it never knows of
+// lines that a power cut took.
 func (f *Folder) Mark(names ...string) (Mark, error) {
 	var m Mark
 	for _, name := range names {
-		data, err := os.ReadFile(f.Path(name))
+		data, err := readSynced(f.Path(name))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, wrap("read", f.Path(name), f.dir, err)
 		}
@@ -32,33 +33,45 @@ func (f *Folder) Mark(names ...string) (Mark, error) {
 	return m, nil
 }
 
-// Rewind cuts the files that m names to the lines that it counts. It is an error that names the file if one has fewer: it was
-// changed by somebody else, and nothing is cut.
+func readSynced(path string) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(file)
+	return data, errors.Join(err, file.Sync(), file.Close())
+}
+
+// Rewind cuts the files that m names to the lines that it counts. One that has fewer, because somebody took some away, stays
+// as it is.
 func (f *Folder) Rewind(m Mark) error {
 	f.lines.Lock()
 	defer f.lines.Unlock()
-	sizes := make([]int64, len(m))
-	for i, c := range m {
+	f.eventsAgree = false
+	for _, c := range m {
 		if err := f.local(c.Name); err != nil {
 			return err
 		}
-		data, err := os.ReadFile(f.Path(c.Name))
-		if err != nil && (c.Lines > 0 || !errors.Is(err, fs.ErrNotExist)) {
-			return wrap("read", f.Path(c.Name), f.dir, err)
-		}
-		for n := 0; n < c.Lines; n++ {
-			end := bytes.IndexByte(data[sizes[i]:], '\n')
-			if end < 0 {
-				return fmt.Errorf("run: rewind %s: it has %d lines, and had %d when the checkpoint was saved: restore it, or begin in another folder", f.Path(c.Name), n, c.Lines)
-			}
-			sizes[i] += int64(end) + 1
-		}
-	}
-	f.eventsAgree = false
-	for i, c := range m {
-		if err := os.Truncate(f.Path(c.Name), sizes[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := cutAfterLines(f.Path(c.Name), c.Lines); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return wrap("cut", f.Path(c.Name), f.dir, err)
 		}
 	}
 	return nil
+}
+
+// cutAfterLines leaves the first n lines of a file.
+func cutAfterLines(path string, n int) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	size := 0
+	for range n {
+		end := bytes.IndexByte(data[size:], '\n')
+		if end < 0 {
+			return nil
+		}
+		size += end + 1
+	}
+	return os.Truncate(path, int64(size))
 }

@@ -38,10 +38,12 @@ func TestRewind(t *testing.T) {
 			}
 		}
 	}
-	wantError(t, f.Rewind(Mark{{"other.jsonl", 1}, {"a.jsonl", 3}}), "a.jsonl", "it has 2 lines, and had 3")
-	wantError(t, f.Rewind(Mark{{"c.jsonl", 1}}), "c.jsonl")
-	wantError(t, f.Rewind(Mark{{"../c.jsonl", 0}}), "is no name for a file")
-	if got := read(t, f.Path("other.jsonl")); got != "1\n5\n" {
-		t.Errorf("after an error other.jsonl is %q", got)
+	// Of lines that somebody took away there is nothing to cut.
+	if err := f.Rewind(Mark{{"other.jsonl", 3}, {"c.jsonl", 1}}); err != nil {
+		t.Error(err)
 	}
+	if got := read(t, f.Path("other.jsonl")); got != "1\n5\n" {
+		t.Errorf("other.jsonl is %q, want it as it was", got)
+	}
+	wantError(t, f.Rewind(Mark{{"../c.jsonl", 0}}), "is no name for a file")
 }

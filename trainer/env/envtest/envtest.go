@@ -31,14 +31,12 @@ var Words = []string{" good", " bad", " red", " blue", " one", " two", " cat", "
 // Width is the model's embedding length.
 const Width = 6
 
-// Digest is what the server says is the model's file.
-var Digest = "sha256:" + strings.Repeat("ab", 32)
-
 // Server is a running server. Its fields are for tests to change between requests.
 type Server struct {
 	*httptest.Server
-	// Slots is what the server says it works on at once.
-	Slots int
+	// Slots is what the server says it works on at once; Digest what it says of the model's file.
+	Slots  int
+	Digest string
 	// Fail may be nil; it is called before each chat with the number of chats before, and a status other than 0 is the answer.
 	Fail func(chat int) (status int)
 
@@ -51,7 +49,7 @@ type Server struct {
 // New starts a server that has the model name, and stops it with the test.
 func New(t testing.TB, name string) *Server {
 	t.Helper()
-	s := &Server{Slots: 4, proxies: map[string]*proxy.Model{}, models: map[string]string{name: ""}}
+	s := &Server{Slots: 4, Digest: "sha256:" + strings.Repeat("ab", 32), proxies: map[string]*proxy.Model{}, models: map[string]string{name: ""}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /api/version", s.version)
 	mux.HandleFunc("POST /api/show", s.show)
@@ -81,7 +79,7 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, map[string]any{
-		"modelfile": "FROM /models/blobs/sha256-" + strings.TrimPrefix(Digest, "sha256:") + "\n",
+		"modelfile": "FROM /models/blobs/sha256-" + strings.TrimPrefix(s.Digest, "sha256:") + "\n",
 		"model_info": map[string]any{
 			"general.architecture": "hash", "hash.embedding_length": Width, "tokenizer.ggml.tokens": Words,
 		},
