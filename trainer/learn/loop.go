@@ -153,6 +153,7 @@ func (l *Loop) restore() error {
 	found, dir, err := l.resume()
 	if err == nil && found {
 		err = l.agent.restore(&l.state, dir)
+		l.state.PPO, l.state.SAC = nil, nil
 	}
 	if err != nil {
 		return errors.Join(err, l.agent.close())
@@ -160,15 +161,17 @@ func (l *Loop) restore() error {
 	return nil
 }
 
+// save writes a checkpoint. The algorithm's part is a copy of all that it holds and is not kept.
 func (l *Loop) save(name string) error {
-	if err := l.agent.save(&l.state); err != nil {
+	s := l.state
+	if err := l.agent.save(&s); err != nil {
 		return err
 	}
 	var err error
-	if l.state.Records, err = l.Folder.Mark(run.MetricsFile, SamplesFile); err != nil {
+	if s.Records, err = l.Folder.Mark(run.MetricsFile, SamplesFile, DroppedFile); err != nil {
 		return err
 	}
-	return l.Folder.SaveCheckpoint(name, l.state)
+	return l.Folder.SaveCheckpoint(name, s)
 }
 
 // proxyConfig is the proxy's file header, but for what training adds to it.

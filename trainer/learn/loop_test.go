@@ -420,12 +420,15 @@ func TestSACMoves(t *testing.T) {
 	c.Episodes = 64
 	second := newLoop(t, c, server, t.TempDir())
 	second.Resume = first.Folder.Path(LastCheckpoint)
-	s, err := second.Run(context.Background())
-	if err != nil {
+	if _, err := second.Run(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	if got, before := s.SAC.Buffer.Total, first.state.SAC.Buffer.Total; got <= before {
-		t.Errorf("%d decisions after, %d before", got, before)
+	var before, after State
+	if err := errors.Join(first.Folder.LoadCheckpoint(LastCheckpoint, &before), second.Folder.LoadCheckpoint(LastCheckpoint, &after)); err != nil {
+		t.Fatal(err)
+	}
+	if after.SAC.Buffer.Total <= before.SAC.Buffer.Total || after.SAC.Updates <= before.SAC.Updates {
+		t.Errorf("%d decisions and %d updates after, %d and %d before", after.SAC.Buffer.Total, after.SAC.Updates, before.SAC.Buffer.Total, before.SAC.Updates)
 	}
 	if err := os.Remove(first.Folder.Path(BufferFile)); err != nil {
 		t.Fatal(err)
