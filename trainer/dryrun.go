@@ -89,8 +89,12 @@ func (s *session) dryTraining() [][]string {
 	if c.Dense {
 		pay = "token by token"
 	}
+	updates := fmt.Sprintf("%d updates on %d replies each", c.Episodes/c.BatchSize, c.BatchSize)
+	if c.Algorithm == config.SAC {
+		updates = fmt.Sprintf("up to %d updates on %d decisions each", c.Episodes*c.SAC.UpdatesPerEpisode, c.SAC.MinibatchSize)
+	}
 	return [][]string{
-		{"training", fmt.Sprintf("%s on %d episodes of up to %d tokens, in %d batches of %d replies (BLAS: %s)", c.Algorithm, c.Episodes, c.Tokens, c.Episodes/c.BatchSize, c.BatchSize, nn.BLAS())},
+		{"training", fmt.Sprintf("%s, %d episodes of up to %d tokens = %s (BLAS: %s)", c.Algorithm, c.Episodes, c.Tokens, updates, nn.BLAS())},
 		{"reward", fmt.Sprintf("%s, paid %s, less %v for each rejection", c.Reward.Type, pay, c.RejectionCost)},
 	}
 }

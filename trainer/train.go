@@ -55,6 +55,9 @@ func (s *session) learn(ctx context.Context) error {
 		Train: s.train, Validation: s.validation, Folder: s.folder, Reporter: report, Resume: s.resume,
 	}
 	fmt.Fprintf(os.Stderr, "training in %s (BLAS: %s)\n", s.folder.Dir(), nn.BLAS())
+	if advice := nn.BLASAdvice(); advice != "" {
+		fmt.Fprintln(os.Stderr, "hint:", advice)
+	}
 	_, err := loop.Run(ctx)
 	report.finish()
 	if err != nil {

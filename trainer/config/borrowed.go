@@ -53,6 +53,7 @@ var borrowed = map[string]string{
 	"ppo.max_grad_norm":        "largest norm of a network's gradient; 0: any",
 	"ppo.gamma":                "discount of the reward for each token it lies ahead, 0 to 1",
 	"ppo.gae_lambda":           "from one-step (0) to whole-reply (1) advantages, for each token",
+	"ppo.group_size":           "replies to each prompt whose mean return is the baseline, instead of a critic (GRPO); 0: a critic",
 	"ppo.norm_adv":             "bring the advantages of each minibatch to mean 0 and deviation 1",
 	"ppo.initial_accept":       "pi(accept) of the untrained actor, between 0 and 1",
 	"ppo.target_kl":            "end an update once its approximate KL exceeds this; 0: never",

@@ -139,6 +139,9 @@ func (c Config) checkTraining() (cs checks) {
 		cs.want(c.Episodes%c.BatchSize == 0, "episodes", c.Episodes,
 			fmt.Sprintf("a multiple of batch_size, such as %d", (c.Episodes/c.BatchSize+1)*c.BatchSize))
 	}
+	if n := c.PPO.GroupSize; c.Algorithm == PPO && n > 1 && c.BatchSize >= 1 {
+		cs.want(c.BatchSize%n == 0, "batch_size", c.BatchSize, fmt.Sprintf("a multiple of ppo.group_size %d", n))
+	}
 	cs.want(c.Tokens >= 1, "tokens", c.Tokens, "1 or more")
 	cs.want(c.Algorithm == PPO || c.Algorithm == SAC, "algorithm", fmt.Sprintf("%q", c.Algorithm), "ppo or sac")
 	// Sizes and activation have been looked at under the names that users know.

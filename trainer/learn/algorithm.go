@@ -32,6 +32,8 @@ type algorithm interface {
 	learn(ctx context.Context) (map[string]float64, error)
 	// beside says that learn may run while the next batch is rolled out with the policy from before.
 	beside() bool
+	// group is the number of replies to one prompt in a row.
+	group() int
 	// pay completes a payer with what the algorithm says of rewards.
 	pay(p Payer) Payer
 	// save puts the algorithm's state into s.
@@ -103,6 +105,7 @@ func (a *ppoAlgorithm) learn(context.Context) (map[string]float64, error) {
 }
 
 func (a *ppoAlgorithm) beside() bool { return false }
+func (a *ppoAlgorithm) group() int   { return max(a.Options().GroupSize, 1) }
 func (a *ppoAlgorithm) close() error { return nil }
 
 func (a *ppoAlgorithm) pay(p Payer) Payer {
@@ -142,6 +145,7 @@ func (a *sacAlgorithm) learn(ctx context.Context) (map[string]float64, error) {
 }
 
 func (a *sacAlgorithm) beside() bool { return true }
+func (a *sacAlgorithm) group() int   { return 1 }
 func (a *sacAlgorithm) close() error { return a.Close() }
 
 func (a *sacAlgorithm) pay(p Payer) Payer {

@@ -4,6 +4,13 @@
 // It knows neither how the update works (packages ppo and sac) nor how the LLM is reached (package env), and it prints nothing: it
 // reports through [Reporter]. A Loop belongs to one goroutine.
 //
+// # Which policy collects what
+//
+// PPO learns from a batch before the next one is rolled out. SAC takes a batch into its buffer and makes the updates that this
+// makes due while the next batch is rolled out with the policy from before them: the policy that collects batch n has learnt
+// from the batches up to n−2, however long either takes, so that a run can be repeated. Before a validation all updates are
+// made. A checkpoint is of a whole batch; what an interrupted run has begun beyond it is begun again.
+//
 // # Metrics
 //
 // A line of metrics.jsonl, and a step of the TensorBoard events beside it, is one update or one validation; the step is the

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -152,6 +153,7 @@ func (l *Loop) restore() error {
 	found, dir, err := l.resume()
 	if err == nil && found {
 		err = l.agent.restore(&l.state, dir)
+		l.state.PPO, l.state.SAC = nil, nil
 	}
 	if err != nil {
 		return errors.Join(err, l.agent.close())
@@ -159,15 +161,17 @@ func (l *Loop) restore() error {
 	return nil
 }
 
+// save writes a checkpoint. The algorithm's part is a copy of all that it holds and is not kept.
 func (l *Loop) save(name string) error {
-	if err := l.agent.save(&l.state); err != nil {
+	s := l.state
+	if err := l.agent.save(&s); err != nil {
 		return err
 	}
 	var err error
-	if l.state.Records, err = l.Folder.Mark(run.MetricsFile, SamplesFile); err != nil {
+	if s.Records, err = l.Folder.Mark(run.MetricsFile, SamplesFile, DroppedFile); err != nil {
 		return err
 	}
-	return l.Folder.SaveCheckpoint(name, l.state)
+	return l.Folder.SaveCheckpoint(name, s)
 }
 
 // proxyConfig is the proxy's file header, but for what training adds to it.
@@ -335,25 +339,25 @@ func (l *Loop) catchUp(ctx context.Context) error {
 
 // pay makes episodes of the replies that the server did not cut off. All must be of the policy pushed last.
 func (l *Loop) pay(ctx context.Context, replies []env.Reply) (Paid, error) {
-	var whole []env.Reply
-	for i := range replies {
-		switch r := &replies[i]; {
-		case r.DoneReason == env.DoneCut:
-		case r.Proxy == nil || r.Proxy.Digest != l.pushed:
-			return Paid{}, fmt.Errorf("reply to prompt %s: it was not the policy %s that decided: another program changes what the server runs", r.Prompt.ID, l.pushed)
-		default:
-			whole = append(whole, *r)
-		}
-	}
+	whole := slices.DeleteFunc(slices.Clone(replies), func(r env.Reply) bool { return r.DoneReason == env.DoneCut })
 	payer := Payer{
 		Reward: l.Reward, MaxDropped: l.Config.RewardMaxDropped,
 		Dense: l.Config.Dense, RejectionCost: l.Config.RejectionCost, KLCoef: l.Config.KLCoef,
 	}
-	return l.agent.pay(payer).Pay(ctx, whole)
+	paid, err := l.agent.pay(payer).Pay(ctx, whole)
+	if err != nil {
+		return Paid{}, err
+	}
+	for i := range paid.Episodes {
+		if e := &paid.Episodes[i]; e.Policy != l.pushed {
+			return Paid{}, fmt.Errorf("reply to prompt %s: the policy %q decided and not %s, which was asked for: is another program changing what the server runs?", e.Prompt, e.Policy, l.pushed)
+		}
+	}
+	return paid, nil
 }
 
-// requests are the next batch's. A prompt comes round when all others have had their turn; each episode explores with a seed of
-// its own, so that a run is reproducible wherever the LLM's replies are.
+// requests are the next batch's. A prompt comes round when all others have had their turn, and has several in a row where the
+// algorithm compares the replies to one prompt; each episode explores with a seed of its own, so that a run is reproducible wherever the LLM's replies are.
 func (l *Loop) requests() []env.Request {
 	n := min(l.Config.BatchSize, l.Config.Episodes-l.state.Episodes)
 	requests := make([]env.Request, n)
@@ -361,7 +365,7 @@ func (l *Loop) requests() []env.Request {
 		episode := l.state.Episodes + i
 		requests[i] = env.Request{
 			Model:  l.Config.Model,
-			Prompt: l.Train[episode%len(l.Train)],
+			Prompt: l.Train[episode/l.agent.group()%len(l.Train)],
 			Options: map[string]any{
 				"proxy": l.pushed, "proxy_explore": true, "proxy_trace": wire.TraceFeatures,
 				"num_predict": l.Config.Tokens,

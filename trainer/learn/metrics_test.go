@@ -105,7 +105,9 @@ func TestMetricsAreExplained(t *testing.T) {
 		}
 	}
 	logged := map[string]bool{"proxy/batches_without_decisions": true, "time/rollout": true, "time/update": true, "charts/SPS": true, "proxy/tokens_per_second": true}
-	for _, c := range []config.Config{smallConfig(), smallSAC()} {
+	groups := smallConfig()
+	groups.PPO.GroupSize = 4
+	for _, c := range []config.Config{smallConfig(), groups, smallSAC()} {
 		l := newLoop(t, c, envtest.New(t, "hash"), t.TempDir())
 		if _, err := l.Run(context.Background()); err != nil {
 			t.Fatal(err)

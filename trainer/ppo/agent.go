@@ -29,7 +29,7 @@ type Agent struct {
 	inputLength int
 	options     Options
 	actor       *nn.Network
-	critic      *nn.Network
+	critic      *nn.Network // nil with groups
 
 	features rl.Running       // statistics of the features, see the package comment
 	standard *nn.Standardiser // made of features; nil when they changed
@@ -59,19 +59,21 @@ func New(inputLength int, o Options) (*Agent, error) {
 		inputLength: inputLength,
 		options:     o,
 		actor:       nn.NewNetwork("actor", sizes(2), o.Activation, rand.New(stream(streamActor))),
-		critic:      nn.NewNetwork("critic", sizes(1), o.Activation, rand.New(stream(streamCritic))),
 		x:           tensor.New(tensor.WithShape(o.MinibatchSize, inputLength), tensor.Of(tensor.Float32)),
 		shuffling:   stream(streamShuffle),
 	}
 	a.options.HiddenSizes = append([]int(nil), o.HiddenSizes...)
 	a.actor.Quieten(math.Log(o.InitialAccept), math.Log(1-o.InitialAccept))
-	a.critic.Quieten(0)
-	a.critic.ShareGradients(a.actor)
 	scratch := nn.Scratch{}
 	var errs [3]error
 	a.actorOn, errs[0] = newActorProgram(a.actor, a.x, scratch, o)
-	a.criticOn, errs[1] = newCriticProgram(a.critic, a.x, scratch)
-	a.valuesOn, errs[2] = newValueProgram(a.critic, a.x, scratch)
+	if o.GroupSize == 0 {
+		a.critic = nn.NewNetwork("critic", sizes(1), o.Activation, rand.New(stream(streamCritic)))
+		a.critic.Quieten(0)
+		a.critic.ShareGradients(a.actor)
+		a.criticOn, errs[1] = newCriticProgram(a.critic, a.x, scratch)
+		a.valuesOn, errs[2] = newValueProgram(a.critic, a.x, scratch)
+	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("ppo: new agent: building the graphs: %w", err)
 	}
@@ -116,9 +118,17 @@ func (a *Agent) Accept(features []float32) float64 {
 
 // Value returns what the critic expects the rewards of a reply to add up to,
 // discounted, from a decision with these features on. As [Agent.Accept], it is
-// for tests and spot checks.
+// for tests and spot checks. It panics if there is no critic.
 func (a *Agent) Value(features []float32) float64 {
 	return a.critic.Forward(a.standardiser().Row(features))[0]
+}
+
+// networks are those that there are.
+func (a *Agent) networks() []*nn.Network {
+	if a.critic == nil {
+		return []*nn.Network{a.actor}
+	}
+	return []*nn.Network{a.actor, a.critic}
 }
 
 func (a *Agent) standardiser() *nn.Standardiser {

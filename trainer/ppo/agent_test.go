@@ -83,7 +83,7 @@ func warm(t testing.TB, a *Agent, rng *rand.Rand) {
 func weightsOf(t testing.TB, a *Agent) [][]float32 {
 	t.Helper()
 	var w [][]float32
-	for _, n := range []*nn.Network{a.actor, a.critic} {
+	for _, n := range a.networks() {
 		for _, p := range n.Params {
 			w = append(w, slices.Clone(p.Values))
 		}
@@ -567,6 +567,7 @@ func TestOptionsValidate(t *testing.T) {
 		"adam_eps":             func(o *Options) { o.AdamEps = 0 },
 		"update_epochs":        func(o *Options) { o.Epochs = 0 },
 		"minibatch_size":       func(o *Options) { o.MinibatchSize = 1 },
+		"group_size":           func(o *Options) { o.GroupSize = 1 },
 		"clip_coef":            func(o *Options) { o.ClipCoef = 0 },
 		"ent_coef":             func(o *Options) { o.EntCoef = math.NaN() },
 		"max_grad_norm":        func(o *Options) { o.MaxGradNorm = -1 },

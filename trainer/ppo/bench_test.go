@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn/nntest"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -18,34 +19,51 @@ func BenchmarkMinibatch(b *testing.B) {
 		{4096, 2048, 1024},
 	} {
 		b.Run(fmt.Sprintf("%s/d%d-h%d-b%d", nn.BLAS(), size.inputs, size.hidden, size.rows), func(b *testing.B) {
-			o := DefaultOptions()
-			o.HiddenSizes, o.MinibatchSize = []int{size.hidden}, size.rows
-			a, err := New(size.inputs, o)
-			if err != nil {
-				b.Fatal(err)
-			}
-			rng := rand.New(rand.NewPCG(1, 1))
-			e := rl.Episode{Transitions: make([]rl.Transition, size.rows)}
-			order := make([]int, size.rows)
-			for i := range e.Transitions {
-				order[i] = i
-				f := make([]float32, size.inputs)
-				for j := range f {
-					f[j] = float32(rng.NormFloat64())
-				}
-				e.Transitions[i] = rl.Transition{Features: f, LogProb: -.2, Token: i, Reward: rng.NormFloat64()}
-			}
-			batch, err := a.prepare([]rl.Episode{e})
-			if err != nil {
-				b.Fatal(err)
-			}
-			m := newMeter(batch)
+			minibatch := sized(b, size.inputs, size.hidden, size.rows)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := a.minibatch(batch, order, m); err != nil {
+				if err := minibatch(); err != nil {
 					b.Fatal(err)
 				}
 			}
 		})
 	}
+}
+
+// sized returns what takes one step of an actor and a critic of that size, on a
+// full minibatch of random decisions.
+func sized(b *testing.B, inputs, hidden, rows int) (minibatch func() error) {
+	b.Helper()
+	o := DefaultOptions()
+	o.HiddenSizes, o.MinibatchSize = []int{hidden}, rows
+	a, err := New(inputs, o)
+	if err != nil {
+		b.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	e := rl.Episode{Transitions: make([]rl.Transition, rows)}
+	order := make([]int, rows)
+	for i := range e.Transitions {
+		order[i] = i
+		f := make([]float32, inputs)
+		for j := range f {
+			f[j] = float32(rng.NormFloat64())
+		}
+		e.Transitions[i] = rl.Transition{Features: f, LogProb: -.2, Token: i, Reward: rng.NormFloat64()}
+	}
+	batch, err := a.prepare([]rl.Episode{e})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := newMeter(batch)
+	return func() error { return a.minibatch(batch, order, m) }
+}
+
+// BenchmarkAgainstPyTorch is the paper's size against PyTorch in the same run:
+//
+//	CGO_LDFLAGS=-lopenblas TORCH_PYTHON=… go test -tags openblas -run '^$' -bench AgainstPyTorch -benchtime 20x ./trainer/sac ./trainer/ppo
+func BenchmarkAgainstPyTorch(b *testing.B) {
+	const inputs, hidden, rows = 4096, 2048, 1024
+	nntest.SkipWithoutBLAS(b)
+	nntest.AgainstPyTorch(b, "ppo", inputs, hidden, rows, sized(b, inputs, hidden, rows))
 }

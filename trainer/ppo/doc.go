@@ -28,6 +28,20 @@
 // first batch, give [Agent.Observe] some features before the first export;
 // without, features go in as they are until the second batch.
 //
+// # A group as the baseline
+//
+// With a GroupSize there is no critic: several replies to one prompt are each
+// other's baseline, and the advantage of every decision of a reply is
+//
+//	A = G − mean of G over the replies to the same prompt,  G = Σ γ^token · reward
+//
+// which is GRPO's (Shao et al. 2024) for rewards of whole replies without the
+// division by the group's deviation (NormAdv divides by the minibatch's), and RLOO's
+// (Ahmadian et al. 2024) up to the factor (n−1)/n for n replies. Episodes of one
+// Prompt are a group; a reply that is alone in its group has an advantage of 0. It
+// needs no values to be learnt and half the time and memory, and gives no decision
+// more credit than another.
+//
 // # Graphs
 //
 // Losses and gradients are Gorgonia's, in fixed shapes, and the optimiser is ours:

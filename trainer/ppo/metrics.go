@@ -29,6 +29,8 @@ type Metrics struct {
 	BehaviourGap float64
 	// ActorGradNorm and CriticGradNorm are mean norms before clipping.
 	ActorGradNorm, CriticGradNorm float64
+	// Grouped says that there was no critic: what is said of values is 0.
+	Grouped bool
 	// Decisions is the number of transitions, Epochs how many passes were made
 	// over them, Steps how many minibatches that took.
 	Decisions, Epochs, Steps int
@@ -37,23 +39,26 @@ type Metrics struct {
 // Map returns the metrics under the names of CleanRL, and in their manner where
 // CleanRL has none.
 func (m Metrics) Map() map[string]float64 {
-	return map[string]float64{
-		"losses/policy_loss":        m.PolicyLoss,
-		"losses/value_loss":         m.ValueLoss,
-		"losses/entropy":            m.Entropy,
-		"losses/approx_kl":          m.ApproxKL,
-		"losses/old_approx_kl":      m.OldApproxKL,
-		"losses/clipfrac":           m.ClipFrac,
-		"losses/explained_variance": m.ExplainedVariance,
-		"losses/advantage_mean":     m.AdvantageMean,
-		"losses/advantage_std":      m.AdvantageStd,
-		"losses/behaviour_gap":      m.BehaviourGap,
-		"losses/actor_grad_norm":    m.ActorGradNorm,
-		"losses/critic_grad_norm":   m.CriticGradNorm,
-		"charts/decisions":          float64(m.Decisions),
-		"charts/update_epochs":      float64(m.Epochs),
-		"charts/minibatches":        float64(m.Steps),
+	out := map[string]float64{
+		"losses/policy_loss":     m.PolicyLoss,
+		"losses/entropy":         m.Entropy,
+		"losses/approx_kl":       m.ApproxKL,
+		"losses/old_approx_kl":   m.OldApproxKL,
+		"losses/clipfrac":        m.ClipFrac,
+		"losses/advantage_mean":  m.AdvantageMean,
+		"losses/advantage_std":   m.AdvantageStd,
+		"losses/behaviour_gap":   m.BehaviourGap,
+		"losses/actor_grad_norm": m.ActorGradNorm,
+		"charts/decisions":       float64(m.Decisions),
+		"charts/update_epochs":   float64(m.Epochs),
+		"charts/minibatches":     float64(m.Steps),
 	}
+	if !m.Grouped {
+		out["losses/value_loss"] = m.ValueLoss
+		out["losses/explained_variance"] = m.ExplainedVariance
+		out["losses/critic_grad_norm"] = m.CriticGradNorm
+	}
+	return out
 }
 
 // meter collects an update's metrics.

@@ -37,6 +37,9 @@ type Options struct {
 	Gamma float64 `mapstructure:"gamma" yaml:"gamma"`
 	// GAELambda mixes one-step and whole-episode advantages, for each token, 0 to 1.
 	GAELambda float64 `mapstructure:"gae_lambda" yaml:"gae_lambda"`
+	// GroupSize is the number of replies to each prompt where the mean of their
+	// returns, and not a critic, is the baseline: see the package comment. 0: a critic.
+	GroupSize int `mapstructure:"group_size" yaml:"group_size"`
 	// NormAdv gives the advantages of each minibatch mean 0 and deviation 1.
 	NormAdv bool `mapstructure:"norm_adv" yaml:"norm_adv"`
 	// InitialAccept is pi(accept) of the untrained actor, between 0 and 1.
@@ -88,6 +91,9 @@ func (o Options) Validate() error {
 	}
 	if o.MinibatchSize < 2 {
 		return optionError("minibatch_size", o.MinibatchSize, "2 or more")
+	}
+	if o.GroupSize != 0 && o.GroupSize < 2 {
+		return optionError("group_size", o.GroupSize, "0 (a critic), or 2 or more")
 	}
 	for _, f := range []struct {
 		name  string

@@ -22,7 +22,7 @@ type State struct {
 	Features    rl.Running // statistics of the features
 	Shuffling   []byte     // math/rand/v2's PCG, as it marshals itself
 	Actor       nn.NetworkState
-	Critic      nn.NetworkState
+	Critic      nn.NetworkState // empty with groups
 }
 
 // State returns a copy of the agent's state: 12 bytes for each parameter.
@@ -31,7 +31,7 @@ func (a *Agent) State() (State, error) {
 	if err != nil {
 		return State{}, fmt.Errorf("ppo: state: random generator: %w", err)
 	}
-	return State{
+	s := State{
 		Version:     stateVersion,
 		InputLength: a.inputLength,
 		Options:     a.Options(),
@@ -39,8 +39,11 @@ func (a *Agent) State() (State, error) {
 		Features:    a.features.Clone(),
 		Shuffling:   rng,
 		Actor:       a.actor.State(),
-		Critic:      a.critic.State(),
-	}, nil
+	}
+	if a.critic != nil {
+		s.Critic = a.critic.State()
+	}
+	return s, nil
 }
 
 // FromState returns an agent with the state's options that goes on from it.
@@ -66,7 +69,9 @@ func (a *Agent) Restore(s State) error {
 	*a.shuffling = shuffling
 	a.updates, a.features, a.standard = s.Updates, s.Features.Clone(), nil
 	a.actor.Restore(s.Actor)
-	a.critic.Restore(s.Critic)
+	if a.critic != nil {
+		a.critic.Restore(s.Critic)
+	}
 	return nil
 }
 
@@ -83,7 +88,10 @@ func (a *Agent) fits(s State) error {
 	case s.Features.Count > 0 && (len(s.Features.Mean) != a.inputLength || len(s.Features.M2) != a.inputLength):
 		return fmt.Errorf("the state has statistics of %d and %d features, want %d", len(s.Features.Mean), len(s.Features.M2), a.inputLength)
 	}
-	if err := a.actor.Fits(s.Actor); err != nil {
+	if have, want := len(s.Critic.Tensors) > 0, a.critic != nil; have != want {
+		return fmt.Errorf("the state has a critic: %v, the agent: %v; leave group_size as it was", have, want)
+	}
+	if err := a.actor.Fits(s.Actor); err != nil || a.critic == nil {
 		return err
 	}
 	return a.critic.Fits(s.Critic)

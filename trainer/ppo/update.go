@@ -42,6 +42,7 @@ func (a *Agent) update(episodes []rl.Episode) (Metrics, error) {
 		return Metrics{}, err
 	}
 	meter := newMeter(b)
+	meter.m.Grouped = a.critic == nil
 	order := make([]int, len(b.transitions))
 	for i := range order {
 		order[i] = i
@@ -59,7 +60,7 @@ func (a *Agent) update(episodes []rl.Episode) (Metrics, error) {
 			break
 		}
 	}
-	for _, n := range []*nn.Network{a.actor, a.critic} {
+	for _, n := range a.networks() {
 		if err := n.CheckWeights(); err != nil {
 			return Metrics{}, err
 		}
@@ -87,6 +88,11 @@ func (a *Agent) prepare(episodes []rl.Episode) (*batch, error) {
 	}
 	if len(b.transitions) == 0 {
 		return nil, rl.ErrNoDecisions
+	}
+	if a.critic == nil {
+		b.values = make([]float64, len(b.transitions))
+		b.advantages, b.returns = groupAdvantages(episodes, a.options.Gamma)
+		return b, nil
 	}
 	var err error
 	if b.values, err = a.values(b.transitions); err != nil {
@@ -145,10 +151,10 @@ func (a *Agent) fill(transitions []*rl.Transition, rows []int) {
 	clear(x[len(rows)*n:])
 }
 
-// minibatch takes one step of the actor and one of the critic.
+// minibatch takes one step of the actor and one of the critic, if there is one.
 func (a *Agent) minibatch(b *batch, rows []int, meter *meter) error {
 	a.fill(b.transitions, rows)
-	if err := a.actorStep(b, rows, meter); err != nil {
+	if err := a.actorStep(b, rows, meter); err != nil || a.critic == nil {
 		return err
 	}
 	return a.criticStep(b, rows, meter)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/sampler"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn/nntest"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -49,6 +50,9 @@ func BenchmarkUpdate(b *testing.B) {
 		{4096, 2048, 1024},
 	} {
 		b.Run(fmt.Sprintf("%s/d%d-h%d-b%d", nn.BLAS(), size.inputs, size.hidden, size.rows), func(b *testing.B) {
+			if size.hidden > 1024 {
+				nntest.SkipWithoutBLAS(b)
+			}
 			a := sized(b, size.inputs, size.hidden, size.rows)
 			feed(b, a)
 			b.ReportAllocs()
@@ -60,4 +64,17 @@ func BenchmarkUpdate(b *testing.B) {
 			}
 		})
 	}
+}
+
+// BenchmarkAgainstPyTorch is the paper's size against PyTorch in the same run:
+//
+//	CGO_LDFLAGS=-lopenblas TORCH_PYTHON=… go test -tags openblas -run '^$' -bench AgainstPyTorch -benchtime 20x ./trainer/sac ./trainer/ppo
+func BenchmarkAgainstPyTorch(b *testing.B) {
+	const inputs, hidden, rows = 4096, 2048, 1024
+	a := sized(b, inputs, hidden, rows)
+	feed(b, a)
+	nntest.AgainstPyTorch(b, "sac", inputs, hidden, rows, func() error {
+		a.sample()
+		return a.learn(&meter{})
+	})
 }

@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 	"testing"
 
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn/nntest"
 )
 
 // heap is the number of bytes allocated and not yet collected.
@@ -19,9 +19,7 @@ func heap() int64 {
 // d 4096 and hidden 2048, Adam's moments, gradients, a minibatch of 1024 and its
 // activations, without the buffer of decisions.
 func TestMemoryAtThePapersSize(t *testing.T) {
-	if nn.BLAS() == "gonum" {
-		t.Skip("an update of this size takes a minute in pure Go: go test -tags openblas")
-	}
+	nntest.SkipWithoutBLAS(t)
 	const limit = 500_000_000
 	runtime.GC()
 	before := heap()

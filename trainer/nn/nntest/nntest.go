@@ -1,5 +1,6 @@
-// Package nntest checks the gradients of losses by central differences. It is for
-// the tests of the algorithms and for nothing else.
+// Package nntest checks the gradients of losses by central differences and times
+// updates against PyTorch's. It is for the tests of the algorithms and for nothing
+// else; nothing in it may be shared by goroutines.
 package nntest
 
 import (
