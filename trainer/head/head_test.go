@@ -267,6 +267,9 @@ func TestFileKeepsTheHead(t *testing.T) {
 		if d := cmp.Diff(h, got); d != "" {
 			t.Errorf("%d hidden units: −want +got\n%s", hidden, d)
 		}
+		if path := saved(t, h); !Is(path) || Is(path+"x") {
+			t.Errorf("%d hidden units: Is says %v of the file and %v of none", hidden, Is(path), Is(path+"x"))
+		}
 	}
 }
 
