@@ -250,8 +250,23 @@ func saved(t testing.TB, h *Head) string {
 	return path
 }
 
-func someHead(t testing.TB, hidden int) *Head {
-	h := mustFit(t, judges(60, 6, 11, 1, alongFirst), Options{L2: 0.01, Hidden: hidden, Seed: 1})
+// someHead is one that was never fitted.
+func someHead(hidden int) *Head {
+	rng := rand.New(rand.NewPCG(11, 1))
+	h := &Head{}
+	in := 6
+	for _, out := range []int{hidden, 1} {
+		if out == 0 {
+			continue
+		}
+		l := linear(in, out)
+		for _, values := range [][]float32{l.Weight, l.Bias} {
+			for i := range values {
+				values[i] = float32(rng.NormFloat64())
+			}
+		}
+		h.Layers, in = append(h.Layers, l), out
+	}
 	h.LogitScale = 0.5
 	h.Base = proxy.Base{Architecture: "llama", EmbeddingLength: 6, VocabSize: 100, Digest: "sha256:00"}
 	h.Training = map[string]any{"pairs": int64(60), "pairs_digest": "sha256:11", "accuracy": 0.625}
@@ -260,7 +275,7 @@ func someHead(t testing.TB, hidden int) *Head {
 
 func TestFileKeepsTheHead(t *testing.T) {
 	for _, hidden := range []int{0, 3} {
-		h := someHead(t, hidden)
+		h := someHead(hidden)
 		got, err := Open(saved(t, h))
 		if err != nil {
 			t.Fatal(err)
@@ -276,7 +291,7 @@ func TestFileKeepsTheHead(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	change := func(change func(*proxy.GGUF)) string {
-		g, err := proxy.OpenGGUF(saved(t, someHead(t, 3)))
+		g, err := proxy.OpenGGUF(saved(t, someHead(3)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -313,7 +328,7 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("%s: %v, want one of %s with %q", name, err, filepath.Base(test.path), test.want)
 		}
 	}
-	h := someHead(t, 0)
+	h := someHead(0)
 	h.Layers[0].Weight[2] = float32(math.NaN())
 	if err := h.WriteFile(filepath.Join(t.TempDir(), "x.gguf")); err == nil {
 		t.Error("NaN was written")
@@ -323,7 +338,7 @@ func TestOpenRefuses(t *testing.T) {
 // A damaged file is an error or a head that scores, and never a panic.
 func FuzzOpen(f *testing.F) {
 	for _, hidden := range []int{0, 3} {
-		data, err := os.ReadFile(saved(f, someHead(f, hidden)))
+		data, err := os.ReadFile(saved(f, someHead(hidden)))
 		if err != nil {
 			f.Fatal(err)
 		}
@@ -342,7 +357,7 @@ func FuzzOpen(f *testing.F) {
 }
 
 func TestCheckBase(t *testing.T) {
-	h := someHead(t, 0)
+	h := someHead(0)
 	for _, test := range []struct {
 		base           proxy.Base
 		warning, error string
