@@ -42,6 +42,9 @@ func dryRun(ctx context.Context, c config.Config, w io.Writer) error {
 	}
 	rows := append(s.dryModel(), s.dryPrompts()...)
 	writeTable(w, nil, append(rows, s.dryTraining()...))
+	for _, warning := range c.Warnings() {
+		fmt.Fprintln(w, "Warning:", warning)
+	}
 	if err := s.drySamples(ctx, w); err != nil {
 		return err
 	}

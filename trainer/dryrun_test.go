@@ -13,6 +13,7 @@ func TestDryRun(t *testing.T) {
 	f := newFakeServer(t)
 	c := small(t, f)
 	c.Prompts.MaxTokens = 8
+	c.Proxy.Cutoff = 0
 	var out bytes.Buffer
 	if err := dryRun(t.Context(), c, &out); err != nil {
 		t.Fatal(err)
@@ -23,7 +24,7 @@ func TestDryRun(t *testing.T) {
 		"13 records, 13 distinct, 13 of at most 1000 characters", "13 to train on, 0 kept from training", "have at most 8 tokens",
 		"used: 8 to train on, 2 to choose the checkpoint by, 0 held out",
 		"ppo on 8 episodes of up to 44 tokens, in 2 batches of 4 replies", "sample 3",
-		`to the model, 4 tokens: "<user>\n" "Question`, `\n" "<assistant>\n"`, "label ", "nothing was trained",
+		`to the model, 4 tokens: "<user>\n" "Question`, `\n" "<assistant>\n"`, "label ", "nothing was trained", "Warning: with proxy.cutoff 0",
 	} {
 		if !strings.Contains(flat, want) {
 			t.Errorf("no %q in\n%s", want, &out)
