@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/head"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/learn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
@@ -22,7 +23,7 @@ func inspectCommand() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "inspect FILE",
-		Short: "Print a proxy file's or a checkpoint's fields, shapes, norms and training record",
+		Short: "Print the fields, shapes, norms and training record of a proxy, a reward head or a checkpoint",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, err := inspectFile(args[0])
@@ -42,7 +43,7 @@ func inspectCommand() *cobra.Command {
 
 // inspection is what a file says of itself.
 type inspection struct {
-	Kind       string         `json:"kind"` // proxy or checkpoint
+	Kind       string         `json:"kind"` // proxy, reward head or checkpoint
 	Fields     []field        `json:"-"`    // in the order in which they are printed
 	Values     map[string]any `json:"fields"`
 	Parameters int            `json:"parameters"`
@@ -93,11 +94,29 @@ func inspectFile(path string) (*inspection, error) {
 		}
 		return inspectCheckpoint(&s), nil
 	}
+	if head.Is(path) {
+		h, err := head.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		return inspectHead(h), nil
+	}
 	m, err := proxy.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	return inspectProxy(m), nil
+}
+
+func inspectHead(h *head.Head) *inspection {
+	in := &inspection{Kind: "reward head", Training: h.Training}
+	in.addBase(h.Base, h.Length())
+	in.add("logit_scale", h.LogitScale, "%.3g: log-odds that people prefer a reply of 1 more", h.LogitScale)
+	for i, l := range h.Layers {
+		in.addTensor(fmt.Sprintf("reward.%d.weight", i), l.Weight, l.Out, l.In)
+		in.addTensor(fmt.Sprintf("reward.%d.bias", i), l.Bias, l.Out)
+	}
+	return in
 }
 
 func inspectProxy(m *proxy.Model) *inspection {

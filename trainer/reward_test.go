@@ -87,6 +87,9 @@ func TestRewardCommand(t *testing.T) {
 	if err != nil || json.Unmarshal(data, &report) != nil || report.Pairs != 60 {
 		t.Errorf("report %s, %v", data, err)
 	}
+	if found, err := inspectFile(out); err != nil || found.Kind != "reward head" || found.Training["pairs"] != int64(60) || found.Parameters != 5 {
+		t.Errorf("inspect: %+v, %v", found, err)
+	}
 	first, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)

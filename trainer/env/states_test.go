@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -61,5 +62,35 @@ func TestStatesErrors(t *testing.T) {
 		if _, err := c.States(t.Context(), "m", nil, "Yes."); err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), c.Host()) {
 			t.Errorf("%s: %v, want one of %s with %q", name, err, c.Host(), test.want)
 		}
+	}
+}
+
+// A pool asks another server where one is gone, and passes on what a server refuses.
+func TestPoolStates(t *testing.T) {
+	answer := wire.StatesReply{States: wire.States{Mean: wire.Vector{1}}, EmbeddingLength: 1}
+	good := fake(t, func(w http.ResponseWriter, r *http.Request) {
+		var in struct{ Reply string }
+		_ = json.NewDecoder(r.Body).Decode(&in)
+		if in.Reply == "bad" {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":"no such reply"}`)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(answer)
+	})
+	gone := fake(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	gone.RetryWait = time.Millisecond
+	p := NewPool([]*Client{gone, good}, []int{1, 1})
+	warned := ""
+	p.Warn = func(message string) { warned = message }
+	got, err := p.States(t.Context(), "m", nil, "Yes.")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(answer.Mean, got.Mean); d != "" || !strings.Contains(warned, gone.Host()) {
+		t.Errorf("warning %q, −want +got\n%s", warned, d)
+	}
+	if _, err := p.States(t.Context(), "m", nil, "bad"); err == nil || !strings.Contains(err.Error(), "no such reply") {
+		t.Errorf("refused: %v", err)
 	}
 }

@@ -96,6 +96,12 @@ func (h *Head) validate() error {
 	return nil
 }
 
+// Is reports whether the file at path says that it is a head's. One that cannot be read does not.
+func Is(path string) bool {
+	g, err := proxy.OpenGGUF(path)
+	return err == nil && g.Keys[keyArchitecture] == architecture
+}
+
 // Open reads the head's file at path. The error of a file that is none names the key or tensor, as a [proxy.FieldError].
 func Open(path string) (*Head, error) {
 	g, err := proxy.OpenGGUF(path)
