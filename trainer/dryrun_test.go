@@ -23,7 +23,7 @@ func TestDryRun(t *testing.T) {
 		"llama, d 4, vocabulary 3", "8 → 3 → 2, relu: 35 parameters", "temperature 0.8, top_k 0, top_p 0.9, min_p 0, p_t 0.01",
 		"13 records, 13 distinct, 13 of at most 1000 characters", "13 to train on, 0 kept from training", "have at most 8 tokens",
 		"used: 8 to train on, 2 to choose the checkpoint by, 0 held out",
-		"ppo on 8 episodes of up to 44 tokens, in 2 batches of 4 replies", "sample 3",
+		"ppo, 8 episodes of up to 44 tokens = 2 updates on 4 replies each", "sample 3",
 		`to the model, 4 tokens: "<user>\n" "Question`, `\n" "<assistant>\n"`, "label ", "nothing was trained", "Warning: with proxy.cutoff 0",
 	} {
 		if !strings.Contains(flat, want) {

@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/prompts"
@@ -54,7 +51,11 @@ func (s *Scores) prompts() int { return len(s.Replies) / s.draws() }
 // Run answers every prompt and scores the replies.
 func (s Setting) Run(ctx context.Context, llm env.LLM, p Policy) (*Scores, error) {
 	start := time.Now()
-	replies, err := s.answer(ctx, llm, p)
+	replies, err := env.Rollout(ctx, llm, s.requests(p), s.Parallel, func(*env.Reply) {
+		if s.Progress != nil {
+			s.Progress()
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("evaluate %s: %w", p.Name, err)
 	}
@@ -63,34 +64,6 @@ func (s Setting) Run(ctx context.Context, llm env.LLM, p Policy) (*Scores, error
 		return nil, fmt.Errorf("evaluate %s: %w", p.Name, err)
 	}
 	return out, nil
-}
-
-// answer keeps Parallel replies in flight. Several draws of one prompt come one after the other, so that the slot which they
-// come from holds the prompt already.
-func (s Setting) answer(ctx context.Context, llm env.LLM, p Policy) ([]env.Reply, error) {
-	var reporting sync.Mutex
-	done := func(*env.Reply) {
-		reporting.Lock()
-		defer reporting.Unlock()
-		if s.Progress != nil {
-			s.Progress()
-		}
-	}
-	requests := s.requests(p)
-	if p.Draws <= 1 {
-		return env.Rollout(ctx, llm, requests, s.Parallel, done)
-	}
-	replies := make([]env.Reply, len(requests))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(max(s.Parallel, 1))
-	for from := 0; from < len(requests); from += p.Draws {
-		g.Go(func() error {
-			drawn, err := env.Rollout(ctx, llm, requests[from:from+p.Draws], 1, done)
-			copy(replies[from:], drawn)
-			return err
-		})
-	}
-	return replies, g.Wait()
 }
 
 func (s Setting) requests(p Policy) []env.Request {
