@@ -69,14 +69,6 @@ func acceptsAll(t *testing.T, stock, ours *server, name, lookahead string) {
 	}
 }
 
-// undecided makes a proxy accept about half of what it is asked about, whichever model it sees.
-func undecided(m *proxy.Model) {
-	last := m.Layers[len(m.Layers)-1]
-	for i := range last.Weight {
-		last.Weight[i] /= 64
-	}
-}
-
 // rejecting compares the logits that every token of a reply with rejections was chosen from, by the largest of them, with
 // stock's after the same tokens. Stock is asked for one token after the prompt, the prompt and a token, and so on: it finds
 // all but the last in its cache, so its passes are the same as those of a reply in one go.

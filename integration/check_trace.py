@@ -352,7 +352,7 @@ def main():
     said = objects[-1]["proxy"]
     if want.items() - said.items() or objects[-1]["eval_count"] != tokens:
         sys.exit(f"the server counts {said} and {objects[-1]['eval_count']} tokens, the trace {want}")
-    if check.pools * 3 < tokens or check.close * 3 > check.pools or check.asked < tokens // 2 or not count["reject"]:
+    if check.pools * 3 < tokens or check.pools - check.close < 3 or check.asked < tokens // 2 or not count["reject"]:
         sys.exit(f"this shows little: {check.pools} pools, {check.close} too close to call, {check.asked} asked, {want}")
     worst = ", ".join(f"{k} {v:.2g}" for k, v in check.worst.items())
     print(

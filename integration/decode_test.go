@@ -93,7 +93,7 @@ func checkTrace(t *testing.T, shape proxy.Base, features proxy.Features, r reply
 		}
 	}
 	want := wire.Stats{
-		Digest: p.Digest, Features: string(features), Duration: p.Duration, States: p.States,
+		Digest: p.Digest, Features: string(features), Duration: p.Duration,
 		Proposed: len(r.Decisions), Accepted: counts[wire.Accept], Rejected: counts[wire.Reject], Forced: counts[wire.Forced],
 	}
 	want.Forwards = want.Tokens()
@@ -207,7 +207,8 @@ func TestStreamedAndNot(t *testing.T) {
 			joined.Response += part.Response
 			joined.Decisions = append(joined.Decisions, part.Decisions...)
 			if part.Done {
-				joined.Done, joined.DoneReason, joined.Proxy, joined.EvalCount = true, part.DoneReason, part.Proxy, part.EvalCount
+				joined.Done, joined.DoneReason, joined.EvalCount = true, part.DoneReason, part.EvalCount
+				joined.Proxy, joined.ProxyStates = part.Proxy, part.ProxyStates
 			}
 		}
 		if d := cmp.Diff(whole, joined, withoutTimes); d != "" {

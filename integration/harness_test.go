@@ -246,6 +246,7 @@ type reply struct {
 	EvalDuration time.Duration   `json:"eval_duration"`
 	Proxy        *wire.Stats     `json:"proxy"`
 	Decisions    []wire.Decision `json:"decisions"`
+	ProxyStates  *wire.States    `json:"proxy_states"`
 	LogProbs     []logProb       `json:"logprobs"`
 	Error        string          `json:"error"`
 }
@@ -350,6 +351,14 @@ func newProxyFor(t testing.TB, base proxy.Base, features proxy.Features, seed ui
 	data, err := os.ReadFile(path)
 	check(t, err)
 	return data
+}
+
+// undecided makes a proxy accept about half of what it is asked about, whichever model it sees.
+func undecided(m *proxy.Model) {
+	last := m.Layers[len(m.Layers)-1]
+	for i := range last.Weight {
+		last.Weight[i] /= 64
+	}
 }
 
 var questions = []string{

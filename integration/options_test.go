@@ -79,7 +79,8 @@ func join(parts []reply) reply {
 		whole.Decisions = append(whole.Decisions, part.Decisions...)
 		whole.LogProbs = append(whole.LogProbs, part.LogProbs...)
 		if part.Done {
-			whole.Done, whole.DoneReason, whole.Proxy, whole.EvalCount = true, part.DoneReason, part.Proxy, part.EvalCount
+			whole.Done, whole.DoneReason, whole.EvalCount = true, part.DoneReason, part.EvalCount
+			whole.Proxy, whole.ProxyStates = part.Proxy, part.ProxyStates
 		}
 		if part.Error != "" {
 			whole.Error = part.Error
@@ -279,7 +280,7 @@ func checkCounts(t *testing.T, r reply) {
 		}
 	}
 	want := wire.Stats{
-		Digest: r.Proxy.Digest, Features: r.Proxy.Features, Duration: r.Proxy.Duration, States: r.Proxy.States,
+		Digest: r.Proxy.Digest, Features: r.Proxy.Features, Duration: r.Proxy.Duration,
 		Proposed: len(r.Decisions), Accepted: counts[wire.Accept], Rejected: counts[wire.Reject], Forced: counts[wire.Forced],
 	}
 	want.Forwards = want.Tokens()

@@ -3,6 +3,7 @@
 package integration
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -81,6 +82,19 @@ func (s *server) runner(t testing.TB) process {
 		t.Fatalf("%s has the processes %v, want one with a model\n%s", s.name, found, tail(s.log))
 	}
 	return found[0]
+}
+
+// ticks is the processor time that the process has taken, in clock ticks.
+func (p process) ticks(t testing.TB) int {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
+	check(t, err)
+	fields := strings.Fields(string(data[bytes.LastIndexByte(data, ')')+1:]))
+	user, err := strconv.Atoi(fields[11])
+	check(t, err)
+	system, err := strconv.Atoi(fields[12])
+	check(t, err)
+	return user + system
 }
 
 // goroutines ends a Go program with the signal that makes it print its goroutines to the log, and counts them.

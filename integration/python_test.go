@@ -48,9 +48,13 @@ func TestTraceInNumPy(t *testing.T) {
 		name, file string
 		shape      proxy.Base
 		limits     []string // see check_trace.py
+		options    map[string]any
+		change     func(*proxy.Model)
 	}{
-		{"tiny", file, shape, []string{"--logits", "2e-3", "--states", "1e-3"}},
-		{model, modelFile, modelShape, []string{"--logits", "0.1", "--states", "0.15", "--from-trace"}},
+		{"tiny", file, shape, []string{"--logits", "2e-3", "--states", "1e-3"}, nil, nil},
+		// Logits of a quantised model are off by so much that pools which reach far down are too close to call: few candidates,
+		// and text that the model thinks likely.
+		{model, modelFile, modelShape, []string{"--logits", "0.1", "--states", "0.15", "--from-trace"}, map[string]any{"top_k": 5, "temperature": 0.7, "top_p": 0.9}, willing},
 	} {
 		prompt := newReference(t, m.file, m.shape.EmbeddingLength)
 		for _, features := range bothFeatures {
@@ -61,9 +65,10 @@ func TestTraceInNumPy(t *testing.T) {
 				t.Run(m.name+"/"+string(features)+"/"+name, func(t *testing.T) {
 					const text = "Once upon a time there was a fox who"
 					network := filepath.Join(t.TempDir(), "proxy.gguf")
-					file := newProxyFor(t, m.shape, features, 31, nil)
+					file := newProxyFor(t, m.shape, features, 31, m.change)
 					check(t, os.WriteFile(network, file, 0o644))
 					options = maps.Clone(options)
+					maps.Copy(options, m.options)
 					maps.Copy(options, map[string]any{"proxy": s.push(t, file), "proxy_trace": wire.TraceFeatures, "seed": 9, "num_predict": 32})
 					tokens, err := prompt.tokens.Encode(text, true)
 					check(t, err)
@@ -78,6 +83,15 @@ func TestTraceInNumPy(t *testing.T) {
 			}
 		}
 	}
+}
+
+// willing makes a proxy accept most of what it is asked about.
+func willing(m *proxy.Model) {
+	last := &m.Layers[len(m.Layers)-1]
+	for i := range last.Weight {
+		last.Weight[i] /= 2
+	}
+	last.Bias[0] += 1
 }
 
 // saveTrace saves a streamed answer, after a line that says what was asked.

@@ -85,7 +85,7 @@ func TestStatesOfRepliesAgree(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				states := r.Proxy.States
+				states := r.ProxyStates
 				if states == nil {
 					t.Errorf("%q: no states", q)
 					return

@@ -82,12 +82,11 @@ type Gate struct {
 // decided.
 func (g *Gate) Lookahead() bool { return g.proxy.Features == proxy.Lookahead }
 
-// Stats returns the counts so far, and the states where features are traced.
-func (g *Gate) Stats() wire.Stats {
-	s := g.stats
-	s.States = g.states.Wire()
-	return s
-}
+// Stats returns the counts so far.
+func (g *Gate) Stats() wire.Stats { return g.stats }
+
+// States returns the reply's states so far; nil unless features are traced.
+func (g *Gate) States() *wire.States { return g.states.Wire() }
 
 // noteState is told of the hidden state at the prompt's last token, and at each token of the reply when its pass is done.
 func (g *Gate) noteState(hidden []float32) {

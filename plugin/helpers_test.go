@@ -175,7 +175,7 @@ func gateOf(t testing.TB, r *Runner, req wire.Request, o GateOptions) *Gate {
 type reply struct {
 	Tokens    []int32
 	Decisions []wire.Decision
-	Stats     wire.Stats // without Duration and States
+	Stats     wire.Stats // without Duration
 	// Passes counts the LLM's passes, the prompt's among them.
 	Passes int
 	// Chosen is what Logits said at every token.
@@ -256,7 +256,7 @@ func (b batches) drive(g *Gate, limit int) (reply, error) {
 		}
 		if step.Emit && (step.Token == fakeEnd || len(out.Tokens) == limit) {
 			out.Stats = g.Stats()
-			out.Stats.Duration, out.Stats.States = 0, nil
+			out.Stats.Duration = 0
 			return out, nil
 		}
 		if fed = slices.Clone(step.Next); len(fed) == 0 {

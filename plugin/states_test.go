@@ -52,7 +52,7 @@ func TestStatesOfAGeneratedReply(t *testing.T) {
 					n--
 				}
 				lengths[n] = true
-				if d := cmp.Diff(statesOf(llm, got.Tokens, n), g.Stats().States, nearly); d != "" {
+				if d := cmp.Diff(statesOf(llm, got.Tokens, n), g.States(), nearly); d != "" {
 					t.Fatalf("seed %d, limit %d, reply %v: states −want +got\n%s", seed, limit, got.Tokens, d)
 				}
 			}
@@ -69,7 +69,7 @@ func TestNoStatesWithoutFeatures(t *testing.T) {
 		for _, trace := range []string{wire.TraceOff, wire.TraceDecisions} {
 			g := gateOf(t, runnerOf(t, llm, proxyModel(t, features, 1, nil)), wire.Request{Trace: trace}, GateOptions{})
 			mustDrive(t, g, llm, 5)
-			if s := g.Stats().States; s != nil {
+			if s := g.States(); s != nil {
 				t.Errorf("trace %q: states of %d tokens", trace, s.Tokens)
 			}
 		}

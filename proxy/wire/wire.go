@@ -66,8 +66,6 @@ type Stats struct {
 	Forwards int `json:"forwards"`
 	// Duration is the time spent on pools and on the proxy, without the LLM's passes, in nanoseconds.
 	Duration time.Duration `json:"duration"`
-	// States is there where the request traced features.
-	States *States `json:"states,omitempty"`
 }
 
 // Tokens is the length of the reply in tokens.

@@ -37,7 +37,9 @@ type Reply struct {
 	// Duration is the time that the tokens took, without the prompt.
 	Duration time.Duration
 	// Proxy is nil for a reply without one.
-	Proxy     *wire.Stats
+	Proxy *wire.Stats
+	// States are nil unless features were traced.
+	States    *wire.States
 	Decisions []wire.Decision
 	// LogProbs are natural logarithms, of every token of the text under the base model at temperature 1.
 	LogProbs []float64
@@ -95,6 +97,7 @@ func (c *Client) Chat(ctx context.Context, r Request) (Reply, error) {
 		EvalCount    int             `json:"eval_count"`
 		EvalDuration time.Duration   `json:"eval_duration"`
 		Proxy        *wire.Stats     `json:"proxy"`
+		States       *wire.States    `json:"proxy_states"`
 		Decisions    []wire.Decision `json:"decisions"`
 		LogProbs     []struct {
 			LogProb float64 `json:"logprob"`
@@ -119,6 +122,7 @@ func (c *Client) Chat(ctx context.Context, r Request) (Reply, error) {
 		PromptTokens: out.PromptCount,
 		Duration:     out.EvalDuration,
 		Proxy:        out.Proxy,
+		States:       out.States,
 		Decisions:    out.Decisions,
 	}
 	for _, l := range out.LogProbs {

@@ -91,8 +91,8 @@ func Samples(replies []env.Reply) []reward.Sample {
 	samples := make([]reward.Sample, len(replies))
 	for i := range replies {
 		samples[i] = reward.Sample{Prompt: replies[i].Prompt.Text, Reply: replies[i].Text, Label: replies[i].Prompt.Label}
-		if p := replies[i].Proxy; p != nil && p.States != nil {
-			samples[i].State = p.States.Mean
+		if states := replies[i].States; states != nil {
+			samples[i].State = states.Mean
 		}
 	}
 	return samples

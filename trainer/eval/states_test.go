@@ -46,7 +46,7 @@ func TestRunAsksForStates(t *testing.T) {
 		default:
 			states := ""
 			if prompt == "with" {
-				states = `,"proxy":{"states":{"mean":"AADAQA==","last":"AADAQA==","tokens":1}}` // 6
+				states = `,"proxy_states":{"mean":"AADAQA==","last":"AADAQA==","tokens":1}` // 6
 			}
 			fmt.Fprintf(w, `{"message":{"content":"To %s"},"done":true,"eval_count":1%s}`, prompt, states)
 		}

@@ -171,7 +171,7 @@ func (p Payer) spread(r *env.Reply, score float64) (perToken []float64, rest flo
 	}
 	trace := reward.Trace{Prompt: r.Prompt.Text, Pieces: pieces}
 	if reward.StateLength(part) > 0 {
-		trace.States, trace.State = States(r), r.Proxy.States.Mean // Score has seen that they are there
+		trace.States, trace.State = States(r), r.States.Mean // Score has seen that they are there
 	}
 	if perToken, err = reward.Dense(part, trace); err != nil {
 		return nil, 0, err

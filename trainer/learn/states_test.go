@@ -17,7 +17,8 @@ import (
 func stated(features proxy.Features) env.Reply {
 	r := aReply()
 	r.DoneReason = "stop"
-	r.Proxy = &wire.Stats{Features: string(features), States: &wire.States{Mean: wire.Vector{2.5}, Last: wire.Vector{4}, Tokens: 4}}
+	r.Proxy = &wire.Stats{Features: string(features)}
+	r.States = &wire.States{Mean: wire.Vector{2.5}, Last: wire.Vector{4}, Tokens: 4}
 	for i := range r.Decisions {
 		d := &r.Decisions[i]
 		if d.Features == nil {
@@ -97,7 +98,7 @@ func TestHeadPaysWhatTheReplyScores(t *testing.T) {
 		if d := cmp.Diff(want, dense); d != "" || rest != 0 {
 			t.Errorf("%s: rest %g, dense −want +got\n%s", features, rest, d)
 		}
-		reply.Proxy.States = nil
+		reply.States = nil
 		if _, err := (Payer{Reward: r, Dense: true, Gamma: 1}).Pay(t.Context(), []env.Reply{reply}); err == nil {
 			t.Errorf("%s: a reply without states: no error", features)
 		}
