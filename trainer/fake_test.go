@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -19,6 +20,7 @@ import (
 type fakeServer struct {
 	*httptest.Server
 	chats    atomic.Int32 // replies asked for
+	lock     sync.Mutex   // of handlers while the server runs
 	handlers map[string]http.HandlerFunc
 }
 
@@ -56,7 +58,10 @@ func newFakeServer(t *testing.T) *fakeServer {
 		if r.URL.Path == "/api/chat" {
 			f.chats.Add(1)
 		}
-		if h := f.handlers[r.URL.Path]; h != nil {
+		f.lock.Lock()
+		h := f.handlers[r.URL.Path]
+		f.lock.Unlock()
+		if h != nil {
 			h(w, r)
 			return
 		}

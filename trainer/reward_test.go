@@ -18,6 +18,8 @@ import (
 // withStates lets a server give a state that says how polite a reply is, among values that say nothing. It refuses after a number
 // of replies; 0 is never.
 func (f *fakeServer) withStates(asked *atomic.Int32, last int32) {
+	f.lock.Lock()
+	defer f.lock.Unlock()
 	f.handlers[wire.StatesPath] = func(w http.ResponseWriter, r *http.Request) {
 		if n := asked.Add(1); last > 0 && n > last {
 			w.WriteHeader(http.StatusBadRequest)
