@@ -42,6 +42,7 @@ func TestBadInput(t *testing.T) {
 		{"a folder as configuration", []string{"--config", t.TempDir()}, []string{"is a directory"}},
 		{"not YAML", []string{"--config", yaml("a: [\n")}, []string{"c.yaml", "yaml: line 1"}},
 		{"an unknown key", []string{"--config", yaml("ppo: {learning_rte: 1}\n" + reward)}, []string{"c.yaml", `unknown key "ppo.learning_rte"`, `did you mean "ppo.learning_rate"`}},
+		{"a flag for a section", []string{"--reward", "vader"}, []string{"unknown flag --reward", "--reward.type", "configuration file"}},
 		{"an unknown flag", []string{"--ppo.learning_rte", "1"}, []string{"--ppo.learning_rte", "did you mean --ppo.learning_rate"}},
 		{"an unknown section", []string{"--config", yaml("propmts: {path: x}\n" + reward)}, []string{`unknown key "propmts"`, `did you mean "prompts"`}},
 		{"an argument", []string{"direct"}, []string{"direct", "train"}},

@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
@@ -73,6 +75,19 @@ func startServer(ctx context.Context, o config.Ollama, log string) (*connection,
 	}
 	server.Timeout = o.Timeout
 	return &connection{server: server, client: server.Client, clients: []*env.Client{server.Client}, llm: server.Client, parallel: parallel}, nil
+}
+
+// each calls f for every server that replies may come from, all at once.
+func (c *connection) each(f func(*env.Client) error) error {
+	clients := c.clients
+	if pool, ok := c.llm.(*env.Pool); ok {
+		clients = pool.Clients()
+	}
+	var g errgroup.Group
+	for _, client := range clients {
+		g.Go(func() error { return f(client) })
+	}
+	return g.Wait()
 }
 
 // close stops the server if it is ours.

@@ -56,7 +56,7 @@ func (s *session) evaluate(ctx context.Context, fallback []string) (*eval.Evalua
 	if len(asked) == 0 {
 		asked = fallback
 	}
-	report := &progress{}
+	report := &progress{parallel: s.config.Ollama.Parallel}
 	defer report.finish()
 	comparison, err := s.compare(ctx, asked, report)
 	if err != nil {
@@ -93,7 +93,8 @@ func (s *session) compare(ctx context.Context, asked []string, report *progress)
 		Resamples: o.BootstrapSamples, Seed: s.config.Seed,
 	}
 	run := func(p eval.Policy) (*eval.Scores, error) {
-		if err := s.client.Load(ctx, p.Model); err != nil {
+		// Every server, so that no reply's time is that of a model being loaded.
+		if err := s.each(func(c *env.Client) error { return c.Load(ctx, p.Model) }); err != nil {
 			return nil, err
 		}
 		report.Phase("evaluate "+p.Name, len(s.heldOut)*max(p.Draws, 1))
@@ -102,7 +103,7 @@ func (s *session) compare(ctx context.Context, asked []string, report *progress)
 			Reward: s.reward, Reward2: s.reward2, MaxDropped: s.config.RewardMaxDropped, Seed: s.config.Seed,
 			Progress: func() { report.Reply(nil) },
 		}
-		return setting.Run(ctx, s.client, p)
+		return setting.Run(ctx, s.llm, p)
 	}
 	withProxy := slices.Contains(asked, config.PolicyProxy)
 	name := ""
@@ -157,17 +158,19 @@ func (s *session) judge(ctx context.Context) (*eval.Judge, error) {
 	}, nil
 }
 
-// attach creates the run's model in the server's store: the base with the exported proxy as its adapter.
+// attach creates the run's model in the servers' stores: the base with the exported proxy as its adapter.
 func (s *session) attach(ctx context.Context) (string, error) {
 	path := s.folder.Path(proxyFile)
 	if !exists(path) {
 		return "", fmt.Errorf("%s: there is no proxy yet: run proxy-trainer train first", path)
 	}
-	digest, err := s.client.PushFile(ctx, path)
+	digest, err := s.llm.PushFile(ctx, path)
 	if err != nil {
 		return "", err
 	}
-	return s.config.Name, s.client.Create(ctx, s.config.Name, s.config.Model, "", digest)
+	return s.config.Name, s.each(func(c *env.Client) error {
+		return c.Create(ctx, s.config.Name, s.config.Model, "", digest)
+	})
 }
 
 func printEvaluation(e *eval.Evaluation, style eval.Style) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -179,6 +180,39 @@ func TestEvaluate(t *testing.T) {
 				t.Errorf("the judge says %+v", last.Judge)
 			}
 		})
+	}
+}
+
+// All servers take part, each with the proxy attached; one that was left out in training is not asked.
+func TestEvaluateOnSeveralServers(t *testing.T) {
+	a, b, gone := newOllama(t, "base"), newOllama(t, "base"), newOllama(t, "base")
+	s := trained(t, a.URL, func(*config.Config) {})
+	var clients []*env.Client
+	for _, o := range []*ollama{gone, a, b} {
+		client, err := env.NewClient(o.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.RetryWait = time.Microsecond
+		clients = append(clients, client)
+	}
+	pool := env.NewPool(clients, []int{1, 1, 1})
+	s.connection = &connection{client: clients[1], clients: clients, llm: pool, parallel: 3}
+	gone.Close()
+	if _, err := pool.PushFile(t.Context(), s.folder.Path(proxyFile)); err != nil || len(pool.Clients()) != 2 {
+		t.Fatalf("%d servers are left, %v", len(pool.Clients()), err)
+	}
+	e, err := s.evaluate(t.Context(), demoPolicies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, model := range []string{"base", "tried"} {
+		if a.replies[model] == 0 || b.replies[model] == 0 || a.replies[model]+b.replies[model] != 6 {
+			t.Errorf("%s gave %d and %d replies, want 6 in all from both", model, a.replies[model], b.replies[model])
+		}
+	}
+	if gain := e.Summaries[1].Gain.Mean; gain != 1 {
+		t.Errorf("gain %v, want 1", gain)
 	}
 }
 

@@ -18,6 +18,7 @@ type progress struct {
 	out      io.Writer // nil: standard error
 	terminal bool      // whether out is one; standard error is asked
 	now      func() time.Time
+	parallel int // replies in flight at once
 
 	bar      *progressbar.ProgressBar // nil when not a terminal
 	name     string
@@ -64,7 +65,7 @@ func (p *progress) Reply(*env.Reply) {
 	}
 	if p.now().Sub(p.lastLine) > quiet {
 		p.lastLine = p.now()
-		fmt.Fprintf(p.out, "%s: %d/%d, %s left\n", p.name, p.done, p.total, p.left())
+		fmt.Fprintf(p.out, "%s: %d/%d, %s left\n", p.name, p.done, p.total, p.left(min(p.parallel, p.total-p.done)))
 	}
 }
 
@@ -80,15 +81,17 @@ func (p *progress) Batch(episodes int, m map[string]float64) {
 	}
 	p.lastLine = p.now()
 	fmt.Fprintf(p.out, "%s: episodes %d  reward %+.2f  rejections/token %.2f  accept rate %.2f  %.0f tokens/s%s  %s left\n",
-		p.name, episodes, m["charts/episodic_return"], m["proxy/rejections_per_token"], m["proxy/accept_rate"], m["proxy/tokens_per_second"], dropped, p.left())
+		p.name, episodes, m["charts/episodic_return"], m["proxy/rejections_per_token"], m["proxy/accept_rate"], m["proxy/tokens_per_second"], dropped, p.left(0))
 }
 
-// left is how long the phase will still take at the pace so far.
-func (p *progress) left() time.Duration {
+// left is how long the phase will still take at the pace so far. Replies in flight count as half done: without them the first
+// ones, which take as long as all that began with them, would make it look slow.
+func (p *progress) left(flying int) time.Duration {
 	if p.done == 0 {
 		return 0
 	}
-	return (p.now().Sub(p.began) * time.Duration(p.total-p.done) / time.Duration(p.done)).Round(time.Second)
+	halves := 2*p.done + flying
+	return (p.now().Sub(p.began) * time.Duration(2*p.total-halves) / time.Duration(halves)).Round(time.Second)
 }
 
 func (p *progress) finish() {

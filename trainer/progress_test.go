@@ -25,12 +25,18 @@ func TestProgressInPlainLines(t *testing.T) {
 	}
 	p.Batch(64, batchMetrics)
 	p.Phase("validation", 1)
+	p.parallel = 4
+	p.Phase("evaluate", 8)
+	now = now.Add(21 * time.Second)
+	p.Reply(nil) // those in flight are half done
 	p.finish()
 	want := `cell 2 of 3: train: 8 replies
 cell 2 of 3: train: 3/8, 35s left
 cell 2 of 3: train: 6/8, 14s left
 cell 2 of 3: train: episodes 64  reward -0.25  rejections/token 0.12  accept rate 0.90  77 tokens/s  0s left
 cell 2 of 3: validation: 1 replies
+cell 2 of 3: evaluate: 8 replies
+cell 2 of 3: evaluate: 1/8, 35s left
 `
 	if d := cmp.Diff(want, out.String()); d != "" {
 		t.Errorf("−want +got\n%s", d)

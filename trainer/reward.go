@@ -183,7 +183,7 @@ func (s *session) collect(ctx context.Context, pairs []preference.Pair) ([]head.
 	if !ok {
 		return nil, count, fmt.Errorf("%T gives no states", s.llm)
 	}
-	bar := &progress{}
+	bar := &progress{parallel: s.parallel}
 	defer bar.finish()
 	bar.Phase("states", 2*len(pairs))
 	c := preference.Collector{

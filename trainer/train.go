@@ -48,7 +48,7 @@ func trainCommand() *cobra.Command {
 // learn trains from where the run folder stands and exports the best checkpoint. Nothing is left to do when it is called
 // again.
 func (s *session) learn(ctx context.Context) error {
-	report := &progress{label: s.label}
+	report := &progress{label: s.label, parallel: s.parallel}
 	defer report.finish()
 	loop := &learn.Loop{
 		Config: s.config, Client: s.llm, Base: s.base, Reward: s.reward,

@@ -32,8 +32,14 @@ func FlagError(err error) error {
 	if !errors.As(err, &missing) {
 		return err
 	}
-	if s := suggest(missing.GetSpecifiedName(), names(knobs())); s != "" {
-		return fmt.Errorf("unknown flag --%s: did you mean --%s?", missing.GetSpecifiedName(), s)
+	name, all := missing.GetSpecifiedName(), names(knobs())
+	for _, k := range all {
+		if strings.HasPrefix(k, name+".") {
+			return fmt.Errorf("unknown flag --%s: it has a flag for each of its parts, such as --%s, and is given as a whole in a configuration file", name, k)
+		}
+	}
+	if s := suggest(name, all); s != "" {
+		return fmt.Errorf("unknown flag --%s: did you mean --%s?", name, s)
 	}
 	return err
 }

@@ -155,6 +155,15 @@ func (p *Pool) PushFile(ctx context.Context, path string) (string, error) {
 	return digest, nil
 }
 
+// Clients are the servers that have not been left out.
+func (p *Pool) Clients() []*Client {
+	var out []*Client
+	for _, w := range p.alive() {
+		out = append(out, w.client)
+	}
+	return out
+}
+
 func (p *Pool) alive() []*worker {
 	p.mu.Lock()
 	defer p.mu.Unlock()
