@@ -37,6 +37,49 @@ func (p *Pool) sortKeys() {
 	p.radixSort()
 }
 
+// keepKeys cuts the pool's keys, of which there are more, to the k best; the
+// k-th best is the last of them, the others are in any order if they are few,
+// and as sortKeys wants them if they are many.
+func (p *Pool) keepKeys(k int) {
+	if len(p.keys) < radixMin {
+		selectKey(p.keys, k-1)
+	} else {
+		p.sortKeys()
+	}
+	p.keys = p.keys[:k]
+}
+
+// selectKey moves the key that sorting would put at index n there, smaller ones
+// before and larger ones behind it. It is Hoare's: of the part that holds index n,
+// again and again, what is smaller than one of its keys goes to the left. No two
+// keys are equal.
+func selectKey(keys []uint64, n int) {
+	for lo, hi := 0, len(keys)-1; lo < hi; {
+		pivot := keys[lo+(hi-lo)/2]
+		i, j := lo, hi
+		for i <= j {
+			for keys[i] < pivot {
+				i++
+			}
+			for keys[j] > pivot {
+				j--
+			}
+			if i <= j {
+				keys[i], keys[j] = keys[j], keys[i]
+				i, j = i+1, j-1
+			}
+		}
+		switch {
+		case n <= j:
+			hi = j
+		case n >= i:
+			lo = i
+		default:
+			return
+		}
+	}
+}
+
 // radixSort sorts by the upper halves of the keys, least significant digit
 // first and stable, in three passes of 11, 11 and 10 bits.
 func (p *Pool) radixSort() {

@@ -337,3 +337,30 @@ func TestKey(t *testing.T) {
 		t.Error("-0 and 0 have different keys")
 	}
 }
+
+// selectKey puts one key where sorting would, whatever order they come in.
+func TestSelectKey(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	for size := 1; size < 200; size += 7 {
+		ascending := make([]uint64, size)
+		for i := range ascending {
+			ascending[i] = 3 * uint64(i)
+		}
+		shuffled, descending := slices.Clone(ascending), slices.Clone(ascending)
+		rng.Shuffle(size, func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		slices.Reverse(descending)
+		for name, order := range map[string][]uint64{"ascending": ascending, "shuffled": shuffled, "descending": descending} {
+			for _, n := range []int{0, size / 3, size - 1} {
+				keys := slices.Clone(order)
+				selectKey(keys, n)
+				at := 3 * uint64(n)
+				if keys[n] != at || n > 0 && slices.Max(keys[:n]) > at || n < size-1 && slices.Min(keys[n+1:]) < at {
+					t.Errorf("%d keys, %s: index %d holds %d of %v", size, name, n, keys[n], keys)
+				}
+				if slices.Sort(keys); !slices.Equal(keys, ascending) {
+					t.Errorf("%d keys, %s: they became %v", size, name, keys)
+				}
+			}
+		}
+	}
+}

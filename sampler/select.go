@@ -43,8 +43,7 @@ func (p *Pool) largest(logits []float32, k int) error {
 		}
 		base += len(block)
 		if len(p.keys) >= full {
-			p.sortKeys()
-			p.keys = p.keys[:k]
+			p.keepKeys(k)
 			bound = keyLogit(p.keys[k-1])
 		}
 	}
