@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"github.com/spf13/cobra"
@@ -34,7 +36,7 @@ func demo(ctx context.Context, c config.Config) error {
 	}
 	printEvaluation(e, eval.Plain)
 	s.printFiles()
-	s.printChat()
+	s.printChat(os.Stdout)
 	return nil
 }
 
@@ -47,17 +49,20 @@ func (s *session) evaluation(ctx context.Context) (*eval.Evaluation, error) {
 	return e, err
 }
 
-// printChat prints the three commands that chat with the result, on the demo's own port and model store.
-func (s *session) printChat() {
-	store, err := filepath.Abs(s.config.Ollama.Store)
-	if err != nil {
-		store = s.config.Ollama.Store
+// printChat prints the commands that chat with the result: on the server that has it, or else on the demo's own port and model
+// store.
+func (s *session) printChat(w io.Writer) {
+	binary, host := s.config.Ollama.Binary, "127.0.0.1:11555"
+	fmt.Fprint(w, "\nto chat with it:\n")
+	if s.server == nil {
+		host = s.client.Host()
+	} else {
+		store, err := filepath.Abs(s.config.Ollama.Store)
+		if err != nil {
+			store = s.config.Ollama.Store
+		}
+		fmt.Fprintf(w, "  OLLAMA_HOST=%s OLLAMA_MODELS=%s HOME=%s %s serve &\n", host, filepath.Join(store, "models"), store, binary)
 	}
-	binary := s.config.Ollama.Binary
-	fmt.Printf(`
-to chat with it:
-  OLLAMA_HOST=127.0.0.1:11555 OLLAMA_MODELS=%s HOME=%s %s serve &
-  OLLAMA_HOST=127.0.0.1:11555 %s run --verbose %s
-  OLLAMA_HOST=127.0.0.1:11555 %s run %s      # the same model without the proxy
-`, filepath.Join(store, "models"), store, binary, binary, s.config.Name, binary, s.config.Model)
+	fmt.Fprintf(w, "  OLLAMA_HOST=%s %s run --verbose %s\n", host, binary, s.config.Name)
+	fmt.Fprintf(w, "  OLLAMA_HOST=%s %s run %s      # the same model without the proxy\n", host, binary, s.config.Model)
 }

@@ -216,6 +216,29 @@ func TestEvaluateOnSeveralServers(t *testing.T) {
 	}
 }
 
+// The commands that chat with the result are for the server that has it.
+func TestPrintChat(t *testing.T) {
+	s := trained(t, "127.0.0.1:4321", func(c *config.Config) { c.Ollama.Binary, c.Ollama.Store = "ollama", "/store" })
+	said := func() string {
+		var b bytes.Buffer
+		s.printChat(&b)
+		return b.String()
+	}
+	want := `
+to chat with it:
+  OLLAMA_HOST=127.0.0.1:4321 ollama run --verbose tried
+  OLLAMA_HOST=127.0.0.1:4321 ollama run base      # the same model without the proxy
+`
+	if diff := cmp.Diff(want, said()); diff != "" {
+		t.Errorf("a server that runs (-want +got):\n%s", diff)
+	}
+	s.server = &env.Server{Client: s.client}
+	defer func() { s.server = nil }() // it is none that can be stopped
+	if got := said(); !strings.Contains(got, "127.0.0.1:11555 OLLAMA_MODELS=/store/models HOME=/store ollama serve &\n") || strings.Contains(got, "4321") {
+		t.Errorf("a server of our own: %s", got)
+	}
+}
+
 // What cannot be evaluated is known before the first reply, and the error says what to do.
 func TestEvaluateErrors(t *testing.T) {
 	for _, c := range []struct {
