@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 
@@ -173,38 +174,76 @@ func (s *study) figure45(name, title, key string, like *group) (*Figure, error) 
 // learning is a group's learning curve: thin lines for its seeds, and their mean where all of them were validated.
 func (g *group) learning(title string) (plot.Panel, bool) {
 	p := plot.Panel{Title: title, X: "episodes", Y: byReward}
-	count := map[int]int{}
-	var greedy []float64
-	for _, r := range g.runs {
-		line := plot.Line{Name: "proxy", Faint: true}
-		for _, v := range r.Validations {
-			line.X, line.Y = append(line.X, float64(v.Episodes)), append(line.Y, v.Reward)
-			count[v.Episodes]++
-			greedy = append(greedy, v.Greedy)
-		}
-		if len(line.X) > 0 && len(g.runs) > 1 {
-			p.Lines = append(p.Lines, line)
-		}
-	}
-	mean := plot.Line{Name: "proxy"}
-	for n, runs := range count {
-		if runs == len(g.runs) {
-			mean.X = append(mean.X, float64(n))
-		}
-	}
-	slices.Sort(mean.X)
-	for _, n := range mean.X {
-		mean.Y = append(mean.Y, stats.Mean(g.validationsAt(int(n))))
-	}
-	if len(mean.X) == 0 {
+	p.Lines = g.progress("proxy", func(v Validation) float64 { return v.Reward })
+	if len(p.Lines) == 0 || p.Lines[len(p.Lines)-1].Faint {
 		return p, false
 	}
-	p.Lines = append(p.Lines, mean)
+	var greedy []float64
+	for _, r := range g.runs {
+		for _, v := range r.Validations {
+			greedy = append(greedy, v.Greedy)
+		}
+	}
 	p.Levels = append(p.Levels, plot.Level{Name: greedyOnWay, Y: stats.Mean(greedy)})
 	if end, _ := g.mean(proxyReward); !math.IsNaN(end) {
 		p.Levels = append(p.Levels, plot.Level{Name: heldOutName, Y: end})
 	}
 	return p, true
+}
+
+// algorithms is what each setting has reached on the validation prompts while training, and the perplexity it cost: where runs
+// differ in their algorithm, which the paper's do not.
+func (s *study) algorithms() (*Figure, error) {
+	reward := plot.Panel{X: "episodes", Y: byReward}
+	perplexity := plot.Panel{X: "episodes", Y: "perplexity"}
+	for _, g := range s.groups {
+		label := s.label(g)
+		reward.Lines = append(reward.Lines, g.progress(label, func(v Validation) float64 { return v.Reward })...)
+		perplexity.Lines = append(perplexity.Lines, g.progress(label, func(v Validation) float64 { return v.Perplexity })...)
+	}
+	if len(reward.Lines) == 0 {
+		return nil, nil
+	}
+	reward.Levels = []plot.Level{{Name: greedyOnWay, Y: s.onTheWay(func(v Validation) float64 { return v.Greedy })}}
+	perplexity.Levels = []plot.Level{{Name: greedyOnWay, Y: s.onTheWay(func(v Validation) float64 { return v.GreedyPerplexity })}}
+	f := &Figure{Name: "algorithms", Caption: "Algorithms: mean reward of the replies to the validation prompts while training, and their perplexity (thin: each seed, thick: their mean). Reward that is bought with perplexity is no gain."}
+	return f.draw("Algorithms", 2, []plot.Panel{reward, perplexity})
+}
+
+// progress is a group's curve of a figure: thin lines for its seeds, and their mean where all of them were validated.
+func (g *group) progress(name string, get func(Validation) float64) (lines []plot.Line) {
+	at := map[int][]float64{}
+	for _, r := range g.runs {
+		line := plot.Line{Name: name, Faint: true}
+		for _, v := range r.Validations {
+			line.X, line.Y = append(line.X, float64(v.Episodes)), append(line.Y, get(v))
+			at[v.Episodes] = append(at[v.Episodes], get(v))
+		}
+		if len(line.X) > 0 && len(g.runs) > 1 {
+			lines = append(lines, line)
+		}
+	}
+	mean := plot.Line{Name: name}
+	for _, n := range slices.Sorted(maps.Keys(at)) {
+		if len(at[n]) == len(g.runs) {
+			mean.X, mean.Y = append(mean.X, float64(n)), append(mean.Y, stats.Mean(at[n]))
+		}
+	}
+	if len(mean.X) > 0 {
+		lines = append(lines, mean)
+	}
+	return lines
+}
+
+// onTheWay is the mean of a figure over all validations.
+func (s *study) onTheWay(get func(Validation) float64) float64 {
+	var xs []float64
+	for _, r := range s.runs {
+		for _, v := range r.Validations {
+			xs = append(xs, get(v))
+		}
+	}
+	return stats.Mean(xs)
 }
 
 func (f *Figure) draw(title string, columns int, panels []plot.Panel) (*Figure, error) {

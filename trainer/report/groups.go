@@ -19,6 +19,9 @@ const (
 	knobEpisodes    = "episodes"
 )
 
+// knobAlgorithm is one that it does not.
+const knobAlgorithm = "algorithm"
+
 // notSettings are knobs that say where a run is, or by which seed: runs that differ in these alone are of one setting.
 var notSettings = regexp.MustCompile(`^(name|run|seed|model_file|ollama\..*|sweep\..*|eval\..*)$`)
 

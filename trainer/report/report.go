@@ -42,7 +42,7 @@ func Build(runs []Run) (map[string][]byte, error) {
 	return files, nil
 }
 
-// figures are those that there are numbers for, in the order of the paper; missing says which there are not, and why.
+// figures are those that there are numbers for, in the order of the paper, and the algorithms'; missing says which there are not, and why.
 func (s *study) figures() (figures []*Figure, missing []string, err error) {
 	add := func(f *Figure, failed error, why string) {
 		switch {
@@ -81,6 +81,10 @@ func (s *study) figures() (figures []*Figure, missing []string, err error) {
 		add(f, failed, "Figure 5: a run was not validated")
 	} else {
 		missing = append(missing, "Figure 5: all runs have the same p_t")
+	}
+	if s.varies(knobAlgorithm) {
+		f, failed = s.algorithms()
+		add(f, failed, "Algorithms: no run was validated")
 	}
 	return figures, missing, err
 }

@@ -14,9 +14,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/plot"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/reward"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
@@ -164,6 +166,40 @@ func TestReportOfASweep(t *testing.T) {
 	}
 	if strings.Contains(page, "Not drawn") {
 		t.Error("something was not drawn")
+	}
+}
+
+// Runs of several algorithms have their curves side by side, of reward and of the perplexity it cost.
+func TestReportOfAlgorithms(t *testing.T) {
+	dir := t.TempDir()
+	for _, algorithm := range []string{config.PPO, config.SAC} {
+		for seed := range uint64(2) {
+			aRun{pt: 0.01, temperature: 1, seed: seed + 1, reward: 0.5, perplexity: 3, change: func(c *config.Config) { c.Algorithm = algorithm }}.
+				write(t, filepath.Join(dir, fmt.Sprint(algorithm, seed)))
+		}
+	}
+	files := build(t, dir)
+	drawing := string(files["algorithms.svg"])
+	for _, want := range []string{"algorithm ppo", "algorithm sac", "perplexity", "mean reward", greedyOnWay} {
+		if !strings.Contains(drawing, want) {
+			t.Errorf("algorithms.svg lacks %q", want)
+		}
+	}
+	runs, err := ReadRuns([]string{dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newStudy(runs)
+	// Thin, thin and their mean: of rewards ±0.5 on the way, equal for both seeds.
+	lines := s.groups[0].progress("ppo", func(v Validation) float64 { return v.Reward })
+	mean := plot.Line{Name: "ppo", X: []float64{128, 256, 384}, Y: []float64{0.5 / 3, 1. / 3, 0.5}}
+	thin := mean
+	thin.Faint = true
+	if d := cmp.Diff([]plot.Line{thin, thin, mean}, lines, cmpopts.EquateApprox(0, 1e-12)); d != "" {
+		t.Errorf("−want +got\n%s", d)
+	}
+	if got := s.onTheWay(func(v Validation) float64 { return v.GreedyPerplexity }); got != 2 {
+		t.Errorf("greedy's perplexity %v, want 2", got)
 	}
 }
 

@@ -28,7 +28,8 @@ type Validation struct {
 	Episodes   int
 	Reward     float64
 	Perplexity float64
-	Greedy     float64 // reward of greedy replies to the same prompts
+	// Greedy and GreedyPerplexity are of greedy replies to the same prompts.
+	Greedy, GreedyPerplexity float64
 }
 
 // ReadRuns reads the runs in folders, each of which is a run's or holds some at any depth, as a sweep's does. It is an error
@@ -89,6 +90,7 @@ func readRun(dir string) (Run, error) {
 		if reward, ok := m.Metrics["eval/reward"]; ok {
 			r.Validations = append(r.Validations, Validation{
 				Episodes: int(m.Step), Reward: reward, Perplexity: m.Metrics["eval/perplexity"], Greedy: m.Metrics["eval/greedy_reward"],
+				GreedyPerplexity: m.Metrics["eval/greedy_perplexity"],
 			})
 		}
 	}
