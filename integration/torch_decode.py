@@ -10,6 +10,7 @@ import sys
 import time
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 TOKENS, PROMPTS = 44, ["Tell me about your day.", "How do I bake bread?", "Why is the sky blue?", "How can I save money?"]
@@ -29,9 +30,14 @@ def decode(model, prompt):
         ids = out.logits[:, -1:].argmax(-1)
 
 
+# Dense weights, as published code has them. Newer transformers would keep them packed, which is several times slower on a CPU.
+dense = {}
+if hasattr(transformers, "GgufConfig"):
+    dense = {"quantization_config": transformers.GgufConfig(dequantize=True)}
+
 speeds = {}
 for dtype in (torch.float32, torch.bfloat16):
-    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=dtype).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=dtype, **dense).eval()
     with torch.inference_mode():
         decode(model, PROMPTS[0])
         start = time.perf_counter()
