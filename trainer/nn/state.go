@@ -1,9 +1,6 @@
 package nn
 
-import (
-	"fmt"
-	"slices"
-)
+import "fmt"
 
 // NetworkState is one network with its optimiser.
 type NetworkState struct {
@@ -20,15 +17,15 @@ type TensorState struct {
 	Moment1, Moment2 []float32 // none for a target's
 }
 
-// State returns a copy.
+// State returns the tensors themselves, which change with n, and no copies: encode
+// it before that.
 func (n *Network) State() NetworkState {
 	s := NetworkState{Steps: n.Steps}
 	for _, p := range n.Params {
 		shape := p.Value.Shape()
 		s.Tensors = append(s.Tensors, TensorState{
 			Name: p.Name, Rows: shape[0], Cols: shape[1],
-			Values:  slices.Clone(p.Values),
-			Moment1: slices.Clone(p.moment1), Moment2: slices.Clone(p.moment2),
+			Values: p.Values, Moment1: p.moment1, Moment2: p.moment2,
 		})
 	}
 	return s
