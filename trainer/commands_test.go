@@ -56,10 +56,7 @@ func trainedRun(t *testing.T) (dir string, flags []string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		state, err := agent.State()
-		if err != nil {
-			t.Fatal(err)
-		}
+		state := agent.State()
 		s := learn.State{
 			Algorithm: config.PPO, PPO: &state, Base: fakeBase, Episodes: 64 * (seed + 1), Validated: 64, Started: true,
 			Best: learn.Validation{Episodes: 64, Reward: .5, Perplexity: 2.5}, Greedy: learn.Validation{Reward: -1, Perplexity: 2},

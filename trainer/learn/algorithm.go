@@ -36,7 +36,7 @@ type algorithm interface {
 	group() int
 	// pay completes a payer with what the algorithm says of rewards.
 	pay(p Payer) Payer
-	// save puts the algorithm's state into s.
+	// save puts the algorithm's state into s, which shares its memory: use s before it observes, takes or learns.
 	save(s *State) error
 	// restore goes on from s, a checkpoint in the folder dir.
 	restore(s *State, dir string) error
@@ -114,9 +114,9 @@ func (a *ppoAlgorithm) pay(p Payer) Payer {
 }
 
 func (a *ppoAlgorithm) save(s *State) error {
-	state, err := a.State()
+	state := a.State()
 	s.Algorithm, s.PPO = config.PPO, &state
-	return err
+	return nil
 }
 
 func (a *ppoAlgorithm) restore(s *State, _ string) error {

@@ -161,7 +161,8 @@ func (l *Loop) restore() error {
 	return nil
 }
 
-// save writes a checkpoint. The algorithm's part is a copy of all that it holds and is not kept.
+// save writes a checkpoint. The algorithm's part is its own memory, and no copy, so that nothing may learn meanwhile: what learns
+// beside a rollout has ended with it.
 func (l *Loop) save(name string) error {
 	s := l.state
 	if err := l.agent.save(&s); err != nil {

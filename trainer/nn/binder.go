@@ -10,25 +10,25 @@ import (
 // Binder connects nodes with slices and keeps the first error. Slices that it
 // returns are the backing of the nodes' values: fill inputs before a run, look at
 // outputs after it.
-type Binder struct{ Err error }
+type Binder struct{ err error }
 
 func (b *Binder) keep(err error) {
-	if b.Err == nil {
-		b.Err = err
+	if b.err == nil {
+		b.err = err
 	}
 }
 
 // Input binds a node to zeros.
-func (b *Binder) Input(n *G.Node, shape ...int) []float32 {
-	t := tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32))
+func (b *Binder) Input(n *G.Node) []float32 {
+	t := like(n)
 	b.keep(G.Let(n, t))
 	return t.Data().([]float32)
 }
 
 // Output reads n after every run, into a tensor that is there beforehand:
 // Gorgonia then copies instead of allocating.
-func (b *Binder) Output(n *G.Node, shape ...int) []float32 {
-	t := tensor.New(tensor.WithShape(shape...), tensor.Of(tensor.Float32))
+func (b *Binder) Output(n *G.Node) []float32 {
+	t := like(n)
 	read(n, t)
 	return t.Data().([]float32)
 }
@@ -40,10 +40,10 @@ func (b *Binder) Scalar(n *G.Node) *G.F32 {
 	return v
 }
 
-// Gradients adds the gradient of the loss to its graph; every run leaves it in the
+// gradients adds the gradient of the loss to its graph; every run leaves it in the
 // parameters of net.
-func (b *Binder) Gradients(loss *G.Node, params G.Nodes, net *Network) {
-	if b.Err != nil {
+func (b *Binder) gradients(loss *G.Node, params G.Nodes, net *Network) {
+	if b.err != nil {
 		return
 	}
 	grads, err := G.Grad(loss, params...)
@@ -59,3 +59,7 @@ func (b *Binder) Gradients(loss *G.Node, params G.Nodes, net *Network) {
 }
 
 func read(n *G.Node, into G.Value) { G.Read(n, &into) }
+
+func like(n *G.Node) *tensor.Dense {
+	return tensor.New(tensor.WithShape(n.Shape()...), tensor.Of(tensor.Float32))
+}

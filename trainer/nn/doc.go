@@ -1,6 +1,6 @@
 // Package nn is what the trainer's algorithms share below their losses: MLPs that
 // are trained ([Network]), with their gradients, Adam and state; the same MLPs as
-// nodes of a Gorgonia graph ([Bind]) and the machine that runs one ([Machine]); the
+// nodes of a Gorgonia graph, compiled with a loss ([Minibatch.Compile]); the
 // standardisation of features ([Standardiser]) and its folding into an exported
 // proxy; and the choice of BLAS.
 //

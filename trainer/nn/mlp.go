@@ -24,25 +24,24 @@ func NewMLP(g *G.ExprGraph, dt tensor.Dtype, sizes []int, activation proxy.Activ
 	return b.build(g, sizes)
 }
 
-// Bind adds net to g, with x (batch × input, float32) as its input. Input and
-// parameters are bound by reference: what changes in them is seen by the next run.
-// The gradients of a network that is trained land in its parameters (see
-// [Binder.Gradients]); what lies between is kept in scratch.
-func Bind(g *G.ExprGraph, net *Network, x *tensor.Dense, scratch Scratch) (MLP, error) {
-	b := mlpBuilder{dt: tensor.Float32, batch: x.Shape()[0], activation: net.Activation, scratch: scratch, net: net}
-	m, err := b.build(g, net.Sizes)
+// bind adds net to g, with the minibatch as its input. Input and parameters are bound
+// by reference: what changes in them is seen by the next run. The gradients of a
+// network that is trained land in its parameters (see Binder.gradients).
+func (m *Minibatch) bind(g *G.ExprGraph, net *Network) (MLP, error) {
+	b := mlpBuilder{dt: tensor.Float32, batch: m.x.Shape()[0], activation: net.Activation, scratch: m.scratch, net: net}
+	mlp, err := b.build(g, net.Sizes)
 	if err != nil {
 		return MLP{}, err
 	}
-	if err := G.Let(m.X, x); err != nil {
+	if err := G.Let(mlp.X, m.x); err != nil {
 		return MLP{}, err
 	}
-	for i, n := range m.Params {
+	for i, n := range mlp.Params {
 		if err := G.Let(n, net.Params[i].Value); err != nil {
 			return MLP{}, fmt.Errorf("binding %s: %w", net.Params[i].Name, err)
 		}
 	}
-	return m, nil
+	return mlp, nil
 }
 
 // mlpBuilder adds an MLP to a graph.
@@ -50,7 +49,7 @@ type mlpBuilder struct {
 	dt         tensor.Dtype
 	batch      int
 	activation proxy.Activation
-	scratch    Scratch
+	scratch    scratch
 	net        *Network // nil, or whose gradients are to be written
 }
 

@@ -71,11 +71,11 @@ func backing(dt tensor.Dtype, rows, cols int) *tensor.Dense {
 	return tensor.New(tensor.WithShape(rows, cols), tensor.Of(dt))
 }
 
-// Scratch is the memory of intermediate results: programs that run one after the
-// other, with one network each, may share it. A nil Scratch shares nothing.
-type Scratch map[string]*tensor.Dense
+// scratch is the memory of intermediate results: programs that run one after the
+// other, with one network each, may share it. A nil scratch shares nothing.
+type scratch map[string]*tensor.Dense
 
-func (s Scratch) matrix(name string, dt tensor.Dtype, rows, cols int) *tensor.Dense {
+func (s scratch) matrix(name string, dt tensor.Dtype, rows, cols int) *tensor.Dense {
 	key := fmt.Sprint(name, dt, rows, cols)
 	if m, ok := s[key]; ok {
 		return m

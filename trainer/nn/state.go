@@ -1,8 +1,8 @@
 package nn
 
 import (
+	"encoding/binary"
 	"fmt"
-	"slices"
 )
 
 // NetworkState is one network with its optimiser.
@@ -16,19 +16,38 @@ type NetworkState struct {
 type TensorState struct {
 	Name             string // such as "0.weight"
 	Rows, Cols       int
-	Values           []float32
-	Moment1, Moment2 []float32 // none for a target's
+	Values           Floats
+	Moment1, Moment2 Floats // none for a target's
 }
 
-// State returns a copy.
+// Floats are numbers that encoding/gob writes in 4 bytes each. Left to itself it takes
+// 6, which it keeps in memory until the last, and three times as long.
+type Floats []float32
+
+// GobEncode is for encoding/gob: IEEE 754, little-endian.
+func (f Floats) GobEncode() ([]byte, error) {
+	return binary.Append(make([]byte, 0, 4*len(f)), binary.LittleEndian, []float32(f))
+}
+
+// GobDecode reads what GobEncode wrote.
+func (f *Floats) GobDecode(data []byte) error {
+	if len(data)%4 != 0 {
+		return fmt.Errorf("nn: %d bytes of numbers, want a multiple of 4", len(data))
+	}
+	*f = make(Floats, len(data)/4)
+	_, err := binary.Decode(data, binary.LittleEndian, []float32(*f))
+	return err
+}
+
+// State returns the tensors themselves, which change with n, and no copies: encode
+// it before that.
 func (n *Network) State() NetworkState {
 	s := NetworkState{Steps: n.Steps}
 	for _, p := range n.Params {
 		shape := p.Value.Shape()
 		s.Tensors = append(s.Tensors, TensorState{
 			Name: p.Name, Rows: shape[0], Cols: shape[1],
-			Values:  slices.Clone(p.Values),
-			Moment1: slices.Clone(p.moment1), Moment2: slices.Clone(p.moment2),
+			Values: p.Values, Moment1: p.moment1, Moment2: p.moment2,
 		})
 	}
 	return s

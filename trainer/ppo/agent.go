@@ -3,13 +3,11 @@ package ppo
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
-
-	"gorgonia.org/tensor"
+	"slices"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/policy"
 )
 
 // The streams of Options.Seed: one seed, independent draws.
@@ -26,20 +24,14 @@ const (
 // two moments, and the gradients of one network at a time; and one minibatch's
 // features and activations.
 type Agent struct {
-	inputLength int
-	options     Options
-	actor       *nn.Network
-	critic      *nn.Network // nil with groups
+	policy.Policy
+	options Options
+	critic  *nn.Network // nil with groups
 
-	features rl.Running       // statistics of the features, see the package comment
-	standard *nn.Standardiser // made of features; nil when they changed
-
-	x         *tensor.Dense // minibatch × inputLength: the input of every program
-	actorOn   *actorProgram
-	criticOn  *criticProgram
-	valuesOn  *valueProgram
-	shuffling *rand.PCG
-	updates   int64
+	input    *nn.Minibatch
+	actorOn  actorProgram
+	criticOn criticProgram
+	valuesOn nn.Forward
 }
 
 // New returns an untrained agent for features of inputLength values (the
@@ -51,28 +43,23 @@ func New(inputLength int, o Options) (*Agent, error) {
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("ppo: new agent: %w", err)
 	}
-	sizes := func(outputs int) []int {
-		return append(append([]int{inputLength}, o.HiddenSizes...), outputs)
-	}
-	stream := func(n uint64) *rand.PCG { return rand.NewPCG(o.Seed, n) }
 	a := &Agent{
-		inputLength: inputLength,
-		options:     o,
-		actor:       nn.NewNetwork("actor", sizes(2), o.Activation, rand.New(stream(streamActor))),
-		x:           tensor.New(tensor.WithShape(o.MinibatchSize, inputLength), tensor.Of(tensor.Float32)),
-		shuffling:   stream(streamShuffle),
+		Policy: policy.Policy{
+			Algorithm: "ppo",
+			Version:   stateVersion,
+			Actor:     o.NewActor(inputLength, o.InitialAccept, rand.NewPCG(o.Seed, streamActor)),
+			Random:    rand.NewPCG(o.Seed, streamShuffle),
+		},
+		options: o,
+		input:   nn.NewMinibatch(o.MinibatchSize, inputLength),
 	}
-	a.options.HiddenSizes = append([]int(nil), o.HiddenSizes...)
-	a.actor.Quieten(math.Log(o.InitialAccept), math.Log(1-o.InitialAccept))
-	scratch := nn.Scratch{}
+	a.options = a.Options() // of its own
 	var errs [3]error
-	a.actorOn, errs[0] = newActorProgram(a.actor, a.x, scratch, o)
+	a.actorOn, errs[0] = newActorProgram(a.input, a.Actor, o)
 	if o.GroupSize == 0 {
-		a.critic = nn.NewNetwork("critic", sizes(1), o.Activation, rand.New(stream(streamCritic)))
-		a.critic.Quieten(0)
-		a.critic.ShareGradients(a.actor)
-		a.criticOn, errs[1] = newCriticProgram(a.critic, a.x, scratch)
-		a.valuesOn, errs[2] = newValueProgram(a.critic, a.x, scratch)
+		a.critic = o.NewCritic("critic", 1, a.Actor, rand.NewPCG(o.Seed, streamCritic))
+		a.criticOn, errs[1] = newCriticProgram(a.input, a.critic)
+		a.valuesOn, errs[2] = a.input.Forward(a.critic)
 	}
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("ppo: new agent: building the graphs: %w", err)
@@ -83,57 +70,21 @@ func New(inputLength int, o Options) (*Agent, error) {
 // Options returns the options that the agent was made with.
 func (a *Agent) Options() Options {
 	o := a.options
-	o.HiddenSizes = append([]int(nil), o.HiddenSizes...)
+	o.HiddenSizes = slices.Clone(o.HiddenSizes)
 	return o
 }
 
-// InputLength is the number of features.
-func (a *Agent) InputLength() int { return a.inputLength }
-
-// Updates is the number of updates so far, of all runs that the state went through.
-func (a *Agent) Updates() int64 { return a.updates }
-
-// Observe adds one vector of features to the statistics that features are
-// standardised with. It changes the policy: call it before the first export and
-// not between collecting a batch and updating on it. Update observes its own
-// batch.
-func (a *Agent) Observe(features []float32) error {
-	if len(features) != a.inputLength {
-		return fmt.Errorf("ppo: observe: %d features, want %d", len(features), a.inputLength)
-	}
-	if i := nn.FirstNotFinite(features); i >= 0 {
-		return fmt.Errorf("ppo: observe: feature %d is %v, want a finite number", i, features[i])
-	}
-	a.standard = nil
-	return a.features.Push(features)
-}
-
-// Accept returns pi(accept) for features as the server sends them, not
-// standardised. It runs in plain float64 loops, one vector at a time: for tests
-// and spot checks. It panics if the number of features is wrong.
-func (a *Agent) Accept(features []float32) float64 {
-	z := a.actor.Forward(a.standardiser().Row(features))
-	return 1 / (1 + math.Exp(z[1]-z[0]))
-}
-
 // Value returns what the critic expects the rewards of a reply to add up to,
-// discounted, from a decision with these features on. As [Agent.Accept], it is
+// discounted, from a decision with these features on. As [policy.Policy.Accept], it is
 // for tests and spot checks. It panics if there is no critic.
 func (a *Agent) Value(features []float32) float64 {
-	return a.critic.Forward(a.standardiser().Row(features))[0]
+	return a.critic.Forward(a.Standardiser().Row(features))[0]
 }
 
 // networks are those that there are.
 func (a *Agent) networks() []*nn.Network {
 	if a.critic == nil {
-		return []*nn.Network{a.actor}
+		return []*nn.Network{a.Actor}
 	}
-	return []*nn.Network{a.actor, a.critic}
-}
-
-func (a *Agent) standardiser() *nn.Standardiser {
-	if a.standard == nil {
-		a.standard = nn.NewStandardiser(a.inputLength, &a.features)
-	}
-	return a.standard
+	return []*nn.Network{a.Actor, a.critic}
 }

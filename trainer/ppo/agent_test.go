@@ -1,8 +1,6 @@
 package ppo
 
 import (
-	"bytes"
-	"encoding/gob"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -15,6 +13,8 @@ import (
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/sampler"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn/nntest"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/policy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -334,7 +334,7 @@ func TestNormAdv(t *testing.T) {
 		if _, err := a.Update(batch); err != nil {
 			t.Fatal(err)
 		}
-		return slices.Clone(a.actor.Params[0].Values)
+		return slices.Clone(a.Actor.Params[0].Values)
 	}
 	distance := func(a, b []float32) (d float64) {
 		for i := range a {
@@ -368,7 +368,7 @@ func TestTargetKLStopsEarly(t *testing.T) {
 }
 
 func TestProxyIsTheAgent(t *testing.T) {
-	for _, o := range []Options{
+	for _, o := range []policy.Networks{
 		{HiddenSizes: nil, Activation: proxy.ReLU},
 		{HiddenSizes: []int{33}, Activation: proxy.ReLU},
 		{HiddenSizes: []int{17, 9}, Activation: proxy.Tanh},
@@ -428,6 +428,9 @@ func TestValueIsTheProgram(t *testing.T) {
 	}
 }
 
+// saved is the agent's state after gob.
+func saved(t testing.TB, a *Agent) State { return nntest.ThroughGob(t, a.State()) }
+
 func TestStateContinuesBitEqual(t *testing.T) {
 	a, rng := newAgent(t, smallOptions()), rand.New(rand.NewPCG(9, 4))
 	warm(t, a, rng)
@@ -445,20 +448,9 @@ func TestStateContinuesBitEqual(t *testing.T) {
 		return all
 	}
 	play(2, a)
-	s, err := a.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var file bytes.Buffer
-	if err := gob.NewEncoder(&file).Encode(s); err != nil {
-		t.Fatal(err)
-	}
-	play(1, a) // the state must not follow
-	var read State
-	if err := gob.NewDecoder(&file).Decode(&read); err != nil {
-		t.Fatal(err)
-	}
-	b, err := FromState(read)
+	s := saved(t, a)
+	play(1, a)
+	b, err := FromState(s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -474,8 +466,8 @@ func TestStateContinuesBitEqual(t *testing.T) {
 	if diff := cmp.Diff(weightsOf(t, a), weightsOf(t, b)); diff != "" {
 		t.Errorf("weights differ:\n%.300s", diff)
 	}
-	if a.Updates() != 5 || b.Updates() != 5 {
-		t.Errorf("%d and %d updates, want 5", a.Updates(), b.Updates())
+	if a.Updates != 5 || b.Updates != 5 {
+		t.Errorf("%d and %d updates, want 5", a.Updates, b.Updates)
 	}
 }
 
@@ -485,7 +477,7 @@ func TestRestoreRefuses(t *testing.T) {
 		change func(*State)
 		want   string
 	}{
-		{"version", func(s *State) { s.Version = 2 }, "version 2"},
+		{"version", func(s *State) { s.Version = 1 }, "version 1"},
 		{"input", func(s *State) { s.InputLength = 7 }, "7 features"},
 		{"hidden", func(s *State) { s.Options.HiddenSizes = []int{17} }, "hidden sizes"},
 		{"activation", func(s *State) { s.Options.Activation = proxy.Tanh }, "activation"},
@@ -494,13 +486,10 @@ func TestRestoreRefuses(t *testing.T) {
 		{"name", func(s *State) { s.Actor.Tensors[1].Name = "x" }, "want 0.bias"},
 		{"values", func(s *State) { s.Actor.Tensors[1].Moment2 = nil }, "0.bias of the state has 0 values"},
 		{"nan", func(s *State) { s.Actor.Tensors[0].Values[3] = float32(math.NaN()) }, "0.weight of the state is NaN at index 3"},
-		{"random", func(s *State) { s.Shuffling = nil }, "random generator"},
+		{"random", func(s *State) { s.Random = nil }, "random generator"},
 	} {
 		a := newAgent(t, smallOptions())
-		s, err := a.State()
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := saved(t, a)
 		tc.change(&s)
 		before := weightsOf(t, a)
 		if err := a.Restore(s); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -528,8 +517,8 @@ func TestUpdateRefuses(t *testing.T) {
 	if err := a.Observe(nil); err == nil {
 		t.Error("observing nothing is no error")
 	}
-	if a.Updates() != 0 {
-		t.Errorf("%d updates, want 0", a.Updates())
+	if a.Updates != 0 {
+		t.Errorf("%d updates, want 0", a.Updates)
 	}
 }
 
@@ -539,7 +528,7 @@ func TestNaNStopsAndNamesTheTensor(t *testing.T) {
 		change func(*Agent, []rl.Episode)
 		want   string
 	}{
-		{"actor's weight", func(a *Agent, _ []rl.Episode) { a.actor.Params[2].Values[1] = float32(math.NaN()) }, "actor: weight 1.weight is NaN at index 1"},
+		{"actor's weight", func(a *Agent, _ []rl.Episode) { a.Actor.Params[2].Values[1] = float32(math.NaN()) }, "actor: weight 1.weight is NaN at index 1"},
 		{"critic's weight", func(a *Agent, _ []rl.Episode) { a.critic.Params[3].Values[0] = float32(math.Inf(1)) }, "critic: weight 1.bias is +Inf"},
 		{"value loss", func(_ *Agent, b []rl.Episode) { b[0].Transitions[0].Reward = 1e30 }, "critic: value loss is +Inf"},
 		{"policy loss", func(_ *Agent, b []rl.Episode) {
@@ -560,21 +549,17 @@ func TestOptionsValidate(t *testing.T) {
 		t.Errorf("defaults: %v", err)
 	}
 	for field, change := range map[string]func(*Options){
-		"hidden_sizes[1]":      func(o *Options) { o.HiddenSizes = []int{1, 0} },
-		"activation":           func(o *Options) { o.Activation = "gelu" },
-		"learning_rate":        func(o *Options) { o.LearningRate = -1 },
-		"critic_learning_rate": func(o *Options) { o.CriticLearningRate = math.Inf(1) },
-		"adam_eps":             func(o *Options) { o.AdamEps = 0 },
-		"update_epochs":        func(o *Options) { o.Epochs = 0 },
-		"minibatch_size":       func(o *Options) { o.MinibatchSize = 1 },
-		"group_size":           func(o *Options) { o.GroupSize = 1 },
-		"clip_coef":            func(o *Options) { o.ClipCoef = 0 },
-		"ent_coef":             func(o *Options) { o.EntCoef = math.NaN() },
-		"max_grad_norm":        func(o *Options) { o.MaxGradNorm = -1 },
-		"gamma":                func(o *Options) { o.Gamma = 1.01 },
-		"gae_lambda":           func(o *Options) { o.GAELambda = -.1 },
-		"initial_accept":       func(o *Options) { o.InitialAccept = 1 },
-		"target_kl":            func(o *Options) { o.TargetKL = -1 },
+		"hidden_sizes[1]": func(o *Options) { o.HiddenSizes = []int{1, 0} },
+		"update_epochs":   func(o *Options) { o.Epochs = 0 },
+		"minibatch_size":  func(o *Options) { o.MinibatchSize = 1 },
+		"group_size":      func(o *Options) { o.GroupSize = 1 },
+		"clip_coef":       func(o *Options) { o.ClipCoef = 0 },
+		"ent_coef":        func(o *Options) { o.EntCoef = math.NaN() },
+		"max_grad_norm":   func(o *Options) { o.MaxGradNorm = -1 },
+		"gamma":           func(o *Options) { o.Gamma = 1.01 },
+		"gae_lambda":      func(o *Options) { o.GAELambda = -.1 },
+		"initial_accept":  func(o *Options) { o.InitialAccept = 1 },
+		"target_kl":       func(o *Options) { o.TargetKL = -1 },
 	} {
 		o := DefaultOptions()
 		change(&o)
@@ -616,8 +601,8 @@ func TestNothingOutlivesARun(t *testing.T) {
 	if _, err := a.Update(batch); err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range []nn.Machine{a.actorOn.Machine, a.criticOn.Machine, a.valuesOn.Machine} {
-		for _, n := range m.Holding() {
+	for _, p := range []nn.Program{a.actorOn.Program, a.criticOn.Program, a.valuesOn.Program} {
+		for _, n := range p.Holding() {
 			t.Errorf("%v keeps a value of shape %v", n, n.Value().Shape())
 		}
 	}

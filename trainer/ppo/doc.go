@@ -4,7 +4,7 @@
 // and gradients clipped by their global norm.
 //
 // It is not for collecting episodes, paying rewards or choosing checkpoints, and
-// not for serving: [Agent.Proxy] exports what the server runs.
+// not for serving: [policy.Policy.Proxy] exports what the server runs.
 //
 // # Where it differs from CleanRL
 //
@@ -20,12 +20,12 @@
 // # Standardised features
 //
 // The networks see (feature − mean) / deviation. The statistics belong to the
-// policy: [Agent.Proxy] folds them into the first layer, so whoever acts with the
+// policy: [policy.Policy.Proxy] folds them into the first layer, so whoever acts with the
 // exported proxy acts with the statistics of that moment. [Agent.Update]
 // therefore uses the statistics as they were when the batch was collected (the
 // first minibatch has a ratio of 1) and only then adds the batch to them. The
 // policy to collect the next batch with is the one exported after Update. For the
-// first batch, give [Agent.Observe] some features before the first export;
+// first batch, give [policy.Policy.Observe] some features before the first export;
 // without, features go in as they are until the second batch.
 //
 // # A group as the baseline

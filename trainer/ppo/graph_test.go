@@ -174,17 +174,15 @@ func TestActorStepsAgainstNumPy(t *testing.T) {
 	for i, p := range net.Params {
 		copy(p.Values, f.Parameters[i])
 	}
-	x := tensor.New(tensor.WithShape(f.Padded, f.Sizes[0]), tensor.Of(tensor.Float32))
-	rows := len(f.Action)
-	p, err := newActorProgram(net, x, nil, Options{ClipCoef: f.Clip, EntCoef: f.Ent})
+	input, rows := nn.NewMinibatch(f.Padded, f.Sizes[0]), len(f.Action)
+	p, err := newActorProgram(input, net, Options{ClipCoef: f.Clip, EntCoef: f.Ent})
 	if err != nil {
 		t.Fatal(err)
 	}
-	xs := x.Data().([]float32)
-	for i := range xs {
-		xs[i] = 1e3 // below the rows: padding must not matter
+	for i := range input.X {
+		input.X[i] = 1e3 // below the rows: padding must not matter
 	}
-	copy(xs, f.X)
+	copy(input.X, f.X)
 	for i := range f.Padded {
 		p.advantage[i], p.oldLogProb[i] = 1e3, -1
 		p.action[2*i] = 1
@@ -198,14 +196,11 @@ func TestActorStepsAgainstNumPy(t *testing.T) {
 	fillWeights(p.weight, rows)
 	near := cmpopts.EquateApprox(1e-4, 2e-6)
 	for s, want := range f.Steps {
-		if err := p.Run(); err != nil {
-			t.Fatal(err)
-		}
-		norm, err := net.Step(f.Rate, f.Eps, f.MaxNorm)
+		norm, err := p.Step("policy loss", f.Rate, f.Eps, f.MaxNorm)
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := []float64{float64(*p.loss), float64(*p.policy), float64(*p.entropy), norm}
+		got := []float64{float64(*p.Loss), float64(*p.policy), float64(*p.entropy), norm}
 		if diff := cmp.Diff([]float64{want.Loss, want.Policy, want.Entropy, want.Norm}, got, near); diff != "" {
 			t.Errorf("step %d: loss, policy, entropy, norm (-want +got):\n%s", s, diff)
 		}

@@ -77,11 +77,7 @@ func TestGroupState(t *testing.T) {
 	if _, err := without.Update(batch); err != nil {
 		t.Fatal(err)
 	}
-	s, err := without.State()
-	if err != nil {
-		t.Fatal(err)
-	}
-	again, err := FromState(s)
+	again, err := FromState(saved(t, without))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,13 +85,10 @@ func TestGroupState(t *testing.T) {
 	if a, b := without.Accept(f), again.Accept(f); math.Abs(a-b) > 0 {
 		t.Errorf("accepts with %v, restored with %v", a, b)
 	}
-	if err := with.Restore(s); err == nil || !strings.Contains(err.Error(), "group_size") {
+	if err := with.Restore(without.State()); err == nil || !strings.Contains(err.Error(), "group_size") {
 		t.Errorf("into an agent with a critic: %v", err)
 	}
-	if s, err = with.State(); err != nil {
-		t.Fatal(err)
-	}
-	if err := without.Restore(s); err == nil || !strings.Contains(err.Error(), "group_size") {
+	if err := without.Restore(with.State()); err == nil || !strings.Contains(err.Error(), "group_size") {
 		t.Errorf("into an agent without: %v", err)
 	}
 }

@@ -111,7 +111,7 @@ func (t *meter) actor(p *actorProgram, rows int, clip, norm float64) {
 }
 
 func (t *meter) critic(p *criticProgram, rows int, norm float64) {
-	t.m.ValueLoss += float64(rows) * float64(*p.loss)
+	t.m.ValueLoss += float64(rows) * float64(*p.Loss)
 	t.m.CriticGradNorm += norm
 }
 

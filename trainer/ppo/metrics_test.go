@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	G "gorgonia.org/gorgonia"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -35,7 +36,7 @@ func TestMeter(t *testing.T) {
 			p.logProb, p.oldLogProb = append(p.logProb, float32(math.Log(r)-1)), append(p.oldLogProb, -1)
 		}
 		m.actor(p, len(b.ratios), 0.2, b.norm)
-		m.critic(&criticProgram{loss: f(b.policy * b.policy)}, len(b.ratios), b.norm)
+		m.critic(&criticProgram{Program: nn.Program{Loss: f(b.policy * b.policy)}}, len(b.ratios), b.norm)
 	}
 	var k1, k3 float64
 	for _, r := range []float64{1.5, 0.5, 1.1, 0.9, 1.25, 1} {

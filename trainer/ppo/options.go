@@ -1,27 +1,14 @@
 package ppo
 
 import (
-	"fmt"
-	"math"
-
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/policy"
 )
 
 // Options are the knobs of PPO, under CleanRL's names where it has them. Start
 // from [DefaultOptions]; the zero value is not valid.
 type Options struct {
-	// HiddenSizes are the sizes of the hidden layers of the actor and, apart from
-	// it, of the critic. Empty means none: logistic and linear regression.
-	HiddenSizes []int `mapstructure:"hidden_sizes" yaml:"hidden_sizes"`
-	// Activation comes after every hidden layer.
-	Activation proxy.Activation `mapstructure:"activation" yaml:"activation"`
-	// LearningRate is the actor's step size. 0 freezes it.
-	LearningRate float64 `mapstructure:"learning_rate" yaml:"learning_rate"`
-	// CriticLearningRate is the critic's step size. 0 freezes it.
-	CriticLearningRate float64 `mapstructure:"critic_learning_rate" yaml:"critic_learning_rate"`
-	// AdamEps is added to the root of the second moment. The smaller it is, the
-	// less a step depends on the scale of the gradient and on the layer's width.
-	AdamEps float64 `mapstructure:"adam_eps" yaml:"adam_eps"`
+	policy.Networks `mapstructure:",squash" yaml:",inline"`
 	// Epochs is how often each update goes over its batch.
 	Epochs int `mapstructure:"update_epochs" yaml:"update_epochs"`
 	// MinibatchSize is the largest number of decisions in one step, 2 or more.
@@ -55,70 +42,40 @@ type Options struct {
 // trials on a small model, with the paper's hidden size.
 func DefaultOptions() Options {
 	return Options{
-		HiddenSizes:        []int{2048},
-		Activation:         proxy.ReLU,
-		LearningRate:       5e-4,
-		CriticLearningRate: 1e-3,
-		AdamEps:            1e-8,
-		Epochs:             4,
-		MinibatchSize:      512,
-		ClipCoef:           .2,
-		EntCoef:            .005,
-		MaxGradNorm:        .5,
-		Gamma:              1,
-		GAELambda:          .9,
-		NormAdv:            true,
-		InitialAccept:      .8,
-		Seed:               1,
+		Networks: policy.Networks{
+			HiddenSizes:        []int{2048},
+			Activation:         proxy.ReLU,
+			LearningRate:       5e-4,
+			CriticLearningRate: 1e-3,
+			AdamEps:            1e-8,
+		},
+		Epochs:        4,
+		MinibatchSize: 512,
+		ClipCoef:      .2,
+		EntCoef:       .005,
+		MaxGradNorm:   .5,
+		Gamma:         1,
+		GAELambda:     .9,
+		NormAdv:       true,
+		InitialAccept: .8,
+		Seed:          1,
 	}
 }
 
 // Validate returns an error that names the first field, as configurations call
 // it, that no agent can have.
 func (o Options) Validate() error {
-	for i, n := range o.HiddenSizes {
-		if n < 1 {
-			return optionError(fmt.Sprintf("hidden_sizes[%d]", i), n, "1 or more")
-		}
-	}
-	switch o.Activation {
-	case proxy.ReLU, proxy.Tanh, proxy.SiLU:
-	default:
-		return optionError("activation", fmt.Sprintf("%q", o.Activation), "relu, tanh or silu")
-	}
-	if o.Epochs < 1 {
-		return optionError("update_epochs", o.Epochs, "1 or more")
-	}
-	if o.MinibatchSize < 2 {
-		return optionError("minibatch_size", o.MinibatchSize, "2 or more")
-	}
-	if o.GroupSize != 0 && o.GroupSize < 2 {
-		return optionError("group_size", o.GroupSize, "0 (a critic), or 2 or more")
-	}
-	for _, f := range []struct {
-		name  string
-		value float64
-		ok    bool
-		want  string
-	}{
-		{"learning_rate", o.LearningRate, o.LearningRate >= 0, "0 or more"},
-		{"critic_learning_rate", o.CriticLearningRate, o.CriticLearningRate >= 0, "0 or more"},
-		{"adam_eps", o.AdamEps, o.AdamEps >= 1e-30, "1e-30 or more"},
-		{"clip_coef", o.ClipCoef, o.ClipCoef > 0 && o.ClipCoef < 1, "between 0 and 1"},
-		{"ent_coef", o.EntCoef, o.EntCoef >= 0, "0 or more"},
-		{"max_grad_norm", o.MaxGradNorm, o.MaxGradNorm >= 0, "0 or more"},
-		{"gamma", o.Gamma, o.Gamma >= 0 && o.Gamma <= 1, "0 to 1"},
-		{"gae_lambda", o.GAELambda, o.GAELambda >= 0 && o.GAELambda <= 1, "0 to 1"},
-		{"initial_accept", o.InitialAccept, o.InitialAccept > 0 && o.InitialAccept < 1, "between 0 and 1"},
-		{"target_kl", o.TargetKL, o.TargetKL >= 0, "0 or more"},
-	} {
-		if !f.ok || math.IsInf(f.value, 0) { // NaN fails every comparison
-			return optionError(f.name, f.value, f.want)
-		}
-	}
-	return nil
-}
-
-func optionError(field string, value any, want string) error {
-	return fmt.Errorf("ppo: option %s is %v, want %s", field, value, want)
+	c := policy.Checks{Algorithm: "ppo"}
+	c.Networks(o.Networks)
+	c.AtLeast(1, "update_epochs", o.Epochs)
+	c.AtLeast(2, "minibatch_size", o.MinibatchSize)
+	c.Want(o.GroupSize == 0 || o.GroupSize >= 2, "group_size", o.GroupSize, "0 (a critic), or 2 or more")
+	c.Chance("clip_coef", o.ClipCoef)
+	c.NotNegative("ent_coef", o.EntCoef)
+	c.NotNegative("max_grad_norm", o.MaxGradNorm)
+	c.Share("gamma", o.Gamma)
+	c.Share("gae_lambda", o.GAELambda)
+	c.Chance("initial_accept", o.InitialAccept)
+	c.NotNegative("target_kl", o.TargetKL)
+	return c.Err
 }

@@ -52,7 +52,7 @@ func TestMinibatchesAgainstPyTorch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nets := map[string]*nn.Network{"actor": a.actor, "critic": a.critic}
+	nets := map[string]*nn.Network{"actor": a.Actor, "critic": a.critic}
 	for name, net := range nets {
 		for i, p := range net.Params {
 			copy(p.Values, f.Start[name][i])

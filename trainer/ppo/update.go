@@ -30,9 +30,9 @@ type batch struct {
 func (a *Agent) Update(episodes []rl.Episode) (Metrics, error) {
 	m, err := a.update(episodes)
 	if err != nil {
-		return Metrics{}, fmt.Errorf("ppo: update %d: %w", a.updates+1, err)
+		return Metrics{}, fmt.Errorf("ppo: update %d: %w", a.Updates+1, err)
 	}
-	a.updates++
+	a.Updates++
 	return m, nil
 }
 
@@ -47,7 +47,7 @@ func (a *Agent) update(episodes []rl.Episode) (Metrics, error) {
 	for i := range order {
 		order[i] = i
 	}
-	rng := rand.New(a.shuffling)
+	rng := rand.New(a.Random)
 	for epoch := range a.options.Epochs {
 		rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		meter.startEpoch()
@@ -66,11 +66,10 @@ func (a *Agent) update(episodes []rl.Episode) (Metrics, error) {
 		}
 	}
 	for _, t := range b.transitions {
-		if err := a.features.Push(t.Features); err != nil {
+		if err := a.Observe(t.Features); err != nil {
 			return Metrics{}, err
 		}
 	}
-	a.standard = nil
 	return meter.metrics(), nil
 }
 
@@ -79,7 +78,7 @@ func (a *Agent) prepare(episodes []rl.Episode) (*batch, error) {
 	b := &batch{}
 	for i := range episodes {
 		e := &episodes[i]
-		if err := e.Validate(a.inputLength); err != nil {
+		if err := e.Validate(a.InputLength()); err != nil {
 			return nil, fmt.Errorf("episode %d: %w", i, err)
 		}
 		for j := range e.Transitions {
@@ -116,9 +115,9 @@ func (a *Agent) values(transitions []*rl.Transition) ([]float64, error) {
 	for _, rows := range cut(order, a.options.MinibatchSize) {
 		a.fill(transitions, rows)
 		if err := a.valuesOn.Run(); err != nil {
-			return nil, fmt.Errorf("critic: values: %w", err)
+			return nil, err
 		}
-		for i, v := range a.valuesOn.value[:len(rows)] {
+		for i, v := range a.valuesOn.Out[:len(rows)] {
 			if v-v != 0 {
 				return nil, a.critic.Blame(fmt.Sprintf("value of transition %d", rows[i]), v)
 			}
@@ -142,7 +141,7 @@ func cut(order []int, size int) [][]int {
 // fill puts the standardised features of rows into the input of all programs and
 // zeros below them.
 func (a *Agent) fill(transitions []*rl.Transition, rows []int) {
-	s, n, x := a.standardiser(), a.inputLength, a.x.Data().([]float32)
+	s, n, x := a.Standardiser(), a.InputLength(), a.input.X
 	nn.Parallel(len(rows), 32, func(from, to int) {
 		for i := from; i < to; i++ {
 			s.Apply(x[i*n:(i+1)*n], transitions[rows[i]].Features)
@@ -161,15 +160,9 @@ func (a *Agent) minibatch(b *batch, rows []int, meter *meter) error {
 }
 
 func (a *Agent) actorStep(b *batch, rows []int, meter *meter) error {
-	p := a.actorOn
+	p := &a.actorOn
 	p.fill(b, rows, a.options.NormAdv)
-	if err := p.Run(); err != nil {
-		return fmt.Errorf("actor: %w", err)
-	}
-	if loss := float32(*p.loss); loss-loss != 0 {
-		return a.actor.Blame("policy loss", loss)
-	}
-	norm, err := a.actor.Step(a.options.LearningRate, a.options.AdamEps, a.options.MaxGradNorm)
+	norm, err := p.Step("policy loss", a.options.LearningRate, a.options.AdamEps, a.options.MaxGradNorm)
 	if err != nil {
 		return err
 	}
@@ -178,15 +171,9 @@ func (a *Agent) actorStep(b *batch, rows []int, meter *meter) error {
 }
 
 func (a *Agent) criticStep(b *batch, rows []int, meter *meter) error {
-	p := a.criticOn
+	p := &a.criticOn
 	p.fill(b, rows)
-	if err := p.Run(); err != nil {
-		return fmt.Errorf("critic: %w", err)
-	}
-	if loss := float32(*p.loss); loss-loss != 0 {
-		return a.critic.Blame("value loss", loss)
-	}
-	norm, err := a.critic.Step(a.options.CriticLearningRate, a.options.AdamEps, a.options.MaxGradNorm)
+	norm, err := p.Step("value loss", a.options.CriticLearningRate, a.options.AdamEps, a.options.MaxGradNorm)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,7 @@
 package sac
 
 import (
-	"bytes"
 	"context"
-	"encoding/gob"
 	"errors"
 	"math"
 	"math/rand/v2"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/sampler"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn/nntest"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl/rltest"
 )
@@ -141,12 +140,12 @@ func TestUpdatesAreDue(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := a.Update(ctx); !errors.Is(err, context.Canceled) || a.Updates() != 0 {
-		t.Errorf("cancelled: error %v after %d updates", err, a.Updates())
+	if _, err := a.Update(ctx); !errors.Is(err, context.Canceled) || a.Updates != 0 {
+		t.Errorf("cancelled: error %v after %d updates", err, a.Updates)
 	}
 	m, err := a.Update(context.Background())
-	if err != nil || m.Updates != 30 || a.Updates() != 30 || a.Due() != 0 {
-		t.Errorf("%d updates, %d in all, %d due, error %v; want 30, 30, 0", m.Updates, a.Updates(), a.Due(), err)
+	if err != nil || m.Updates != 30 || a.Updates != 30 || a.Due() != 0 {
+		t.Errorf("%d updates, %d in all, %d due, error %v; want 30, 30, 0", m.Updates, a.Updates, a.Due(), err)
 	}
 	if m, err = a.Update(context.Background()); err != nil || m.Updates != 0 {
 		t.Errorf("nothing due: %d updates, error %v", m.Updates, err)
@@ -244,30 +243,29 @@ func TestStateContinuesBitEqual(t *testing.T) {
 		if diff := cmp.Diff(weightsOf(a), weightsOf(b)); diff != "" {
 			t.Errorf("spill %v: weights differ:\n%.300s", spill, diff)
 		}
-		if a.Updates() != 1100 { // of 10 episodes' 10 updates, for all batches but the last
-			t.Errorf("%d updates, want 1100", a.Updates())
+		if a.Updates != 1100 { // of 10 episodes' 10 updates, for all batches but the last
+			t.Errorf("%d updates, want 1100", a.Updates)
 		}
 	}
 }
 
-// continued sends a's state through gob to a new agent on the same file.
-func continued(t *testing.T, a *Agent, o Options, path string) *Agent {
+// saved is the agent's state after gob.
+func saved(t testing.TB, a *Agent) State {
 	t.Helper()
 	s, err := a.State()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return nntest.ThroughGob(t, s)
+}
+
+// continued gives a's state to a new agent on the same file.
+func continued(t *testing.T, a *Agent, o Options, path string) *Agent {
+	t.Helper()
+	s := saved(t, a)
 	a.Close()
-	var buf bytes.Buffer
-	if err := gob.NewEncoder(&buf).Encode(s); err != nil {
-		t.Fatal(err)
-	}
-	var read State
-	if err := gob.NewDecoder(&buf).Decode(&read); err != nil {
-		t.Fatal(err)
-	}
 	b := newTestAgent(t, o, path)
-	if err := b.Restore(read); err != nil {
+	if err := b.Restore(s); err != nil {
 		t.Fatal(err)
 	}
 	return b
@@ -280,25 +278,18 @@ func TestRestoreRefuses(t *testing.T) {
 		change func(*State)
 		want   string
 	}{
-		{"version", func(s *State) { s.Version = 2 }, "version 2"},
-		{"input", func(s *State) { s.InputLength = 7 }, "7 features"},
+		{"version", func(s *State) { s.Version = 1 }, "version 1"},
 		{"hidden", func(s *State) { s.Options.HiddenSizes = []int{17} }, "hidden sizes"},
-		{"activation", func(s *State) { s.Options.Activation = proxy.Tanh }, "activation"},
-		{"statistics", func(s *State) { s.Features = rl.Running{Count: 1, Mean: []float64{1}} }, "statistics"},
 		{"critics", func(s *State) { s.Critics = s.Critics[1:] }, "1 critics"},
 		{"tensors", func(s *State) { s.Critics[1].Tensors = s.Critics[1].Tensors[1:] }, "critic 2: the state has 3 tensors"},
 		{"target", func(s *State) { s.Targets[0].Tensors[1].Moment1 = []float32{1} }, "target 1: 0.bias of the state has 1 values, want 0"},
 		{"nan", func(s *State) { s.Actor.Tensors[0].Values[3] = float32(math.NaN()) }, "0.weight of the state is NaN at index 3"},
 		{"temperature", func(s *State) { s.Temperature.Tensors = nil }, "temperature"},
 		{"due", func(s *State) { s.Due = -1 }, "-1 updates due"},
-		{"random", func(s *State) { s.Sampling = nil }, "random generator"},
 		{"buffer", func(s *State) { s.Buffer.Total, s.Buffer.Kept = 5, 5 }, "damaged"},
 	} {
 		a := newTestAgent(t, smallOptions(), path)
-		s, err := a.State()
-		if err != nil {
-			t.Fatal(err)
-		}
+		s := saved(t, a)
 		tc.change(&s)
 		before := weightsOf(a)
 		if err := a.Restore(s); err == nil || !strings.Contains(err.Error(), tc.want) {
@@ -316,10 +307,7 @@ func TestPolicyFromState(t *testing.T) {
 	o.BufferSpill = true
 	a, rng := newTestAgent(t, o, filepath.Join(t.TempDir(), "buffer")), rand.New(rand.NewPCG(1, 1))
 	addAndUpdate(t, a, rng, 20)
-	s, err := a.State()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := saved(t, a)
 	if err := newTestAgent(t, smallOptions(), "").Restore(s); err == nil {
 		t.Error("restored without a file")
 	}
@@ -357,7 +345,7 @@ func TestNaNStopsAndNamesTheTensor(t *testing.T) {
 		change func(*Agent, []rl.Episode)
 		want   string
 	}{
-		{"actor's weight", func(a *Agent, _ []rl.Episode) { a.actor.Params[2].Values[1] = float32(math.NaN()) }, "actor: weight 1.weight is NaN at index 1"},
+		{"actor's weight", func(a *Agent, _ []rl.Episode) { a.Actor.Params[2].Values[1] = float32(math.NaN()) }, "actor: weight 1.weight is NaN at index 1"},
 		{"critic's weight", func(a *Agent, _ []rl.Episode) { a.critics[1].Params[3].Values[0] = float32(math.Inf(1)) }, "critic 2: weight 1.bias is +Inf"},
 		{"target's weight", func(a *Agent, _ []rl.Episode) { a.targets[0].Params[3].Values[0] = float32(math.Inf(1)) }, "target 1: weight 1.bias is +Inf"},
 		{"loss", func(_ *Agent, b []rl.Episode) {
@@ -384,10 +372,6 @@ func TestOptionsValidate(t *testing.T) {
 	}
 	for field, change := range map[string]func(*Options){
 		"hidden_sizes[1]":      func(o *Options) { o.HiddenSizes = []int{1, 0} },
-		"activation":           func(o *Options) { o.Activation = "gelu" },
-		"learning_rate":        func(o *Options) { o.LearningRate = -1 },
-		"critic_learning_rate": func(o *Options) { o.CriticLearningRate = math.Inf(1) },
-		"adam_eps":             func(o *Options) { o.AdamEps = 0 },
 		"minibatch_size":       func(o *Options) { o.MinibatchSize = 0 },
 		"updates_per_episode":  func(o *Options) { o.UpdatesPerEpisode = 0 },
 		"learning_starts":      func(o *Options) { o.LearningStarts = -1 },

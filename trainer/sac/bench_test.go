@@ -26,7 +26,7 @@ func sized(t testing.TB, inputs, hidden, rows int) *Agent {
 // feed gives an agent one minibatch of random decisions.
 func feed(t testing.TB, a *Agent) {
 	t.Helper()
-	inputs, rows := a.inputLength, a.options.MinibatchSize
+	inputs, rows := a.InputLength(), a.options.MinibatchSize
 	rng := rand.New(rand.NewPCG(1, 1))
 	e := rl.Episode{Transitions: make([]rl.Transition, rows)}
 	for i := range e.Transitions {

@@ -4,7 +4,7 @@
 // replayed from a buffer (package replay).
 //
 // It is not for collecting episodes, paying rewards or choosing checkpoints, and
-// not for serving: [Agent.Proxy] exports what the server runs.
+// not for serving: [policy.Policy.Proxy] exports what the server runs.
 //
 // # One update
 //
@@ -36,6 +36,6 @@
 // takes.
 //
 // Features are kept as the server sent them and standardised, when they are drawn,
-// with the statistics of all that were ever added; [Agent.Proxy] folds those of the
+// with the statistics of all that were ever added; [policy.Policy.Proxy] folds those of the
 // moment into the first layer.
 package sac

@@ -59,13 +59,13 @@ func (t *meter) critic(i int, p *criticProgram, norm float64) {
 	for _, v := range p.value {
 		sum += float64(v)
 	}
-	t.loss[i] += float64(*p.loss)
+	t.loss[i] += float64(*p.Loss)
 	t.value[i] += sum / float64(len(p.value))
 	t.criticGradNorm += norm / 2
 }
 
 func (t *meter) actor(p *actorProgram, entropy, alphaLoss, norm float64) {
-	t.actorLoss += float64(*p.loss)
+	t.actorLoss += float64(*p.Loss)
 	t.entropy += entropy
 	t.alphaLoss += alphaLoss
 	t.actorGradNorm += norm

@@ -1,27 +1,14 @@
 package sac
 
 import (
-	"fmt"
-	"math"
-
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/policy"
 )
 
 // Options are the knobs of SAC, under CleanRL's names where it has them. Start from
 // [DefaultOptions]; the zero value is not valid.
 type Options struct {
-	// HiddenSizes are the sizes of the hidden layers of the actor and of each
-	// critic. Empty means none.
-	HiddenSizes []int `mapstructure:"hidden_sizes" yaml:"hidden_sizes"`
-	// Activation comes after every hidden layer.
-	Activation proxy.Activation `mapstructure:"activation" yaml:"activation"`
-	// LearningRate is the actor's step size. 0 freezes it.
-	LearningRate float64 `mapstructure:"learning_rate" yaml:"learning_rate"`
-	// CriticLearningRate is the critics' and the temperature's step size. 0 freezes
-	// them.
-	CriticLearningRate float64 `mapstructure:"critic_learning_rate" yaml:"critic_learning_rate"`
-	// AdamEps is added to the root of the second moment.
-	AdamEps float64 `mapstructure:"adam_eps" yaml:"adam_eps"`
+	policy.Networks `mapstructure:",squash" yaml:",inline"`
 	// MinibatchSize is the number of decisions that each update draws.
 	MinibatchSize int `mapstructure:"minibatch_size" yaml:"minibatch_size"`
 	// UpdatesPerEpisode is the number of updates for each reply that was added.
@@ -69,11 +56,13 @@ type Options struct {
 // reply's.
 func DefaultOptions() Options {
 	return Options{
-		HiddenSizes:        []int{2048},
-		Activation:         proxy.ReLU,
-		LearningRate:       3e-4,
-		CriticLearningRate: 3e-4,
-		AdamEps:            1e-8,
+		Networks: policy.Networks{
+			HiddenSizes:        []int{2048},
+			Activation:         proxy.ReLU,
+			LearningRate:       3e-4,
+			CriticLearningRate: 3e-4,
+			AdamEps:            1e-8,
+		},
 		MinibatchSize:      1024,
 		UpdatesPerEpisode:  10,
 		LearningStarts:     1024,
@@ -94,54 +83,18 @@ func DefaultOptions() Options {
 // Validate returns an error that names the first field, as configurations call it,
 // that no agent can have.
 func (o Options) Validate() error {
-	for i, n := range o.HiddenSizes {
-		if n < 1 {
-			return optionError(fmt.Sprintf("hidden_sizes[%d]", i), n, "1 or more")
-		}
-	}
-	switch o.Activation {
-	case proxy.ReLU, proxy.Tanh, proxy.SiLU:
-	default:
-		return optionError("activation", fmt.Sprintf("%q", o.Activation), "relu, tanh or silu")
-	}
-	for _, f := range []struct {
-		name  string
-		value int64
-		least int64
-	}{
-		{"minibatch_size", int64(o.MinibatchSize), 1},
-		{"updates_per_episode", int64(o.UpdatesPerEpisode), 1},
-		{"learning_starts", int64(o.LearningStarts), 0},
-		{"buffer_size", int64(o.BufferSize), 1},
-		{"buffer_bytes", int64(o.BufferBytes), 1 << 16},
-	} {
-		if f.value < f.least {
-			return optionError(f.name, f.value, fmt.Sprintf("%d or more", f.least))
-		}
-	}
-	for _, f := range []struct {
-		name  string
-		value float64
-		ok    bool
-		want  string
-	}{
-		{"learning_rate", o.LearningRate, o.LearningRate >= 0, "0 or more"},
-		{"critic_learning_rate", o.CriticLearningRate, o.CriticLearningRate >= 0, "0 or more"},
-		{"adam_eps", o.AdamEps, o.AdamEps >= 1e-30, "1e-30 or more"},
-		{"gamma", o.Gamma, o.Gamma >= 0 && o.Gamma <= 1, "0 to 1"},
-		{"tau", o.Tau, o.Tau > 0 && o.Tau <= 1, "above 0 to 1"},
-		{"max_grad_norm", o.MaxGradNorm, o.MaxGradNorm >= 0, "0 or more"},
-		{"alpha", o.Alpha, o.Alpha > 0, "above 0"},
-		{"target_entropy_scale", o.TargetEntropyScale, o.TargetEntropyScale >= 0 && o.TargetEntropyScale <= 1, "0 to 1"},
-		{"initial_accept", o.InitialAccept, o.InitialAccept > 0 && o.InitialAccept < 1, "between 0 and 1"},
-	} {
-		if !f.ok || math.IsInf(f.value, 0) { // NaN fails every comparison
-			return optionError(f.name, f.value, f.want)
-		}
-	}
-	return nil
-}
-
-func optionError(field string, value any, want string) error {
-	return fmt.Errorf("sac: option %s is %v, want %s", field, value, want)
+	c := policy.Checks{Algorithm: "sac"}
+	c.Networks(o.Networks)
+	c.AtLeast(1, "minibatch_size", o.MinibatchSize)
+	c.AtLeast(1, "updates_per_episode", o.UpdatesPerEpisode)
+	c.AtLeast(0, "learning_starts", o.LearningStarts)
+	c.AtLeast(1, "buffer_size", o.BufferSize)
+	c.AtLeast(1<<16, "buffer_bytes", o.BufferBytes)
+	c.Share("gamma", o.Gamma)
+	c.Number(o.Tau > 0 && o.Tau <= 1, "tau", o.Tau, "above 0 to 1")
+	c.NotNegative("max_grad_norm", o.MaxGradNorm)
+	c.Number(o.Alpha > 0, "alpha", o.Alpha, "above 0")
+	c.Share("target_entropy_scale", o.TargetEntropyScale)
+	c.Chance("initial_accept", o.InitialAccept)
+	return c.Err
 }

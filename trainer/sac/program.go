@@ -2,7 +2,6 @@ package sac
 
 import (
 	G "gorgonia.org/gorgonia"
-	"gorgonia.org/tensor"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 )
@@ -10,93 +9,49 @@ import (
 // actions is the number of outputs of every network: accept and reject.
 const actions = 2
 
-// A program is a compiled graph for one minibatch. Its inputs are plain slices that
-// the caller fills; weights are those of the network, by reference.
-
-// forwardProgram computes a network's outputs only.
-type forwardProgram struct {
-	nn.Machine
-	out []float32 // batch × actions
-}
-
-func newForwardProgram(net *nn.Network, x *tensor.Dense, scratch nn.Scratch) (*forwardProgram, error) {
-	g := G.NewGraph()
-	m, err := nn.Bind(g, net, x, scratch)
-	if err != nil {
-		return nil, err
-	}
-	b := &nn.Binder{}
-	p := &forwardProgram{out: b.Output(m.Out, x.Shape()[0], actions)}
-	if b.Err != nil {
-		return nil, b.Err
-	}
-	p.Machine = nn.NewMachine(g)
-	return p, nil
-}
-
-// criticProgram computes one critic's loss and its gradient, which lands in the
-// network's parameters.
+// criticProgram computes one critic's loss and its gradient. The caller fills its
+// inputs.
 type criticProgram struct {
-	nn.Machine
+	nn.Program
 	action []float32 // batch × actions, one-hot
 	target []float32 // batch
 	value  []float32 // batch
-	loss   *G.F32
 }
 
-func newCriticProgram(net *nn.Network, x *tensor.Dense, scratch nn.Scratch) (*criticProgram, error) {
-	g := G.NewGraph()
-	m, err := nn.Bind(g, net, x, scratch)
-	if err != nil {
-		return nil, err
-	}
-	l, err := newCriticLoss(m.Out)
-	if err != nil {
-		return nil, err
-	}
-	batch := x.Shape()[0]
-	b := &nn.Binder{}
-	p := &criticProgram{action: b.Input(l.action, batch, actions), target: b.Input(l.target, batch)}
-	fill(b.Input(l.weight, batch), 1/float32(batch))
-	p.value, p.loss = b.Output(l.value, batch), b.Scalar(l.loss)
-	b.Gradients(l.loss, m.Params, net)
-	if b.Err != nil {
-		return nil, b.Err
-	}
-	p.Machine = nn.NewMachine(g)
-	return p, nil
+func newCriticProgram(m *nn.Minibatch, net *nn.Network) (p criticProgram, err error) {
+	p.Program, err = m.Compile(net, func(b *nn.Binder, out *G.Node) (*G.Node, error) {
+		l, err := newCriticLoss(out)
+		if err != nil {
+			return nil, err
+		}
+		p.action, p.target = b.Input(l.action), b.Input(l.target)
+		fill(b.Input(l.weight), 1/float32(out.Shape()[0]))
+		p.value = b.Output(l.value)
+		return l.loss, nil
+	})
+	return p, err
 }
 
 // actorProgram computes the policy's objective and its gradient.
 type actorProgram struct {
-	nn.Machine
+	nn.Program
 	alpha   []float32 // batch × actions
 	minQ    []float32 // batch × actions
 	logProb []float32 // batch × actions
-	loss    *G.F32
 }
 
-func newActorProgram(net *nn.Network, x *tensor.Dense, scratch nn.Scratch) (*actorProgram, error) {
-	g := G.NewGraph()
-	m, err := nn.Bind(g, net, x, scratch)
-	if err != nil {
-		return nil, err
-	}
-	l, err := newActorLoss(m.Out)
-	if err != nil {
-		return nil, err
-	}
-	batch := x.Shape()[0]
-	b := &nn.Binder{}
-	p := &actorProgram{alpha: b.Input(l.alpha, batch, actions), minQ: b.Input(l.minQ, batch, actions)}
-	fill(b.Input(l.weight, batch, actions), 1/float32(batch))
-	p.logProb, p.loss = b.Output(l.logProb, batch, actions), b.Scalar(l.loss)
-	b.Gradients(l.loss, m.Params, net)
-	if b.Err != nil {
-		return nil, b.Err
-	}
-	p.Machine = nn.NewMachine(g)
-	return p, nil
+func newActorProgram(m *nn.Minibatch, net *nn.Network) (p actorProgram, err error) {
+	p.Program, err = m.Compile(net, func(b *nn.Binder, out *G.Node) (*G.Node, error) {
+		l, err := newActorLoss(out)
+		if err != nil {
+			return nil, err
+		}
+		p.alpha, p.minQ = b.Input(l.alpha), b.Input(l.minQ)
+		fill(b.Input(l.weight), 1/float32(out.Shape()[0]))
+		p.logProb = b.Output(l.logProb)
+		return l.loss, nil
+	})
+	return p, err
 }
 
 func fill(to []float32, v float32) {

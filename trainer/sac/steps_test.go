@@ -63,7 +63,7 @@ func TestUpdatesAgainstPyTorch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nets := map[string]*nn.Network{"actor": a.actor, "q1": a.critics[0], "q2": a.critics[1], "t1": a.targets[0], "t2": a.targets[1]}
+	nets := map[string]*nn.Network{"actor": a.Actor, "q1": a.critics[0], "q2": a.critics[1], "t1": a.targets[0], "t2": a.targets[1]}
 	for name, from := range map[string]string{"actor": "actor", "q1": "q1", "q2": "q2", "t1": "q1", "t2": "q2"} {
 		for i, p := range nets[name].Params {
 			copy(p.Values, f.Start[from][i])

@@ -20,7 +20,7 @@ import (
 func (a *Agent) Add(episodes []rl.Episode) error {
 	decisions := 0
 	for i := range episodes {
-		if err := episodes[i].Validate(a.inputLength); err != nil {
+		if err := episodes[i].Validate(a.InputLength()); err != nil {
 			return fmt.Errorf("sac: add: episode %d: %w", i, err)
 		}
 		decisions += len(episodes[i].Transitions)
@@ -56,13 +56,13 @@ func (a *Agent) Update(ctx context.Context) (Metrics, error) {
 		}
 		a.sample()
 		if err := a.learn(&m); err != nil {
-			return Metrics{}, fmt.Errorf("sac: update %d: %w", a.updates+1, err)
+			return Metrics{}, fmt.Errorf("sac: update %d: %w", a.Updates+1, err)
 		}
-		a.updates++
+		a.Updates++
 	}
 	for _, n := range a.networks() {
 		if err := n.CheckWeights(); err != nil {
-			return Metrics{}, fmt.Errorf("sac: update %d: %w", a.updates, err)
+			return Metrics{}, fmt.Errorf("sac: update %d: %w", a.Updates, err)
 		}
 	}
 	return m.metrics(a), nil
@@ -104,7 +104,7 @@ func (a *Agent) learn(m *meter) error {
 
 // sample draws decisions from the buffer, each as likely as any other.
 func (a *Agent) sample() {
-	rng := rand.New(a.sampling)
+	rng := rand.New(a.Random)
 	for i := range a.draw.numbers {
 		a.draw.numbers[i] = a.buffer.Oldest() + rng.Int64N(int64(a.buffer.Len()))
 	}
@@ -113,7 +113,7 @@ func (a *Agent) sample() {
 // fill puts the standardised features of the decisions drawn, or those of the
 // decisions after them, into the input of all programs.
 func (a *Agent) fill(next bool) error {
-	s, n, x := a.standardiser(), a.inputLength, a.programs.x.Data().([]float32)
+	s, n, x := a.Standardiser(), a.InputLength(), a.programs.input.X
 	errs := make([]error, len(a.draw.numbers))
 	nn.Parallel(len(errs), 32, func(from, to int) {
 		for i := from; i < to; i++ {
@@ -140,15 +140,12 @@ func (a *Agent) computeTargets() error {
 		return err
 	}
 	p := &a.programs
-	for _, f := range []struct {
-		program *forwardProgram
-		net     *nn.Network
-	}{{p.next, a.actor}, {p.nextQ[0], a.targets[0]}, {p.nextQ[1], a.targets[1]}} {
-		if err := f.program.Run(); err != nil {
-			return fmt.Errorf("%s: %w", f.net.Name, err)
+	for _, f := range []nn.Forward{p.next, p.nextQ[0], p.nextQ[1]} {
+		if err := f.Run(); err != nil {
+			return err
 		}
-		if i := nn.FirstNotFinite(f.program.out); i >= 0 {
-			return f.net.Blame("output", f.program.out[i])
+		if i := nn.FirstNotFinite(f.Out); i >= 0 {
+			return f.Net.Blame("output", f.Out[i])
 		}
 	}
 	alpha := a.temperature.alpha()
@@ -156,7 +153,7 @@ func (a *Agent) computeTargets() error {
 		at := i * actions
 		a.draw.targets[i] = d.Reward
 		if !d.Last {
-			v := softValue(p.next.out[at:at+actions], p.nextQ[0].out[at:], p.nextQ[1].out[at:], alpha)
+			v := softValue(p.next.Out[at:at+actions], p.nextQ[0].Out[at:], p.nextQ[1].Out[at:], alpha)
 			a.draw.targets[i] += math.Pow(a.options.Gamma, float64(d.Tokens)) * v
 		}
 	}
@@ -182,19 +179,13 @@ func softValue(logits, q1, q2 []float32, alpha float64) float64 {
 }
 
 func (a *Agent) criticStep(i int, m *meter) error {
-	net, p := a.critics[i], a.programs.criticsOn[i]
+	p := &a.programs.criticsOn[i]
 	clear(p.action)
 	for j, d := range a.draw.decisions {
 		p.action[actions*j+int(d.Action-sampler.Accept)] = 1
 		p.target[j] = float32(a.draw.targets[j])
 	}
-	if err := p.Run(); err != nil {
-		return fmt.Errorf("%s: %w", net.Name, err)
-	}
-	if loss := float32(*p.loss); loss-loss != 0 {
-		return net.Blame("loss", loss)
-	}
-	norm, err := net.Step(a.options.CriticLearningRate, a.options.AdamEps, a.options.MaxGradNorm)
+	norm, err := p.Step("loss", a.options.CriticLearningRate, a.options.AdamEps, a.options.MaxGradNorm)
 	if err != nil {
 		return err
 	}
@@ -205,23 +196,17 @@ func (a *Agent) criticStep(i int, m *meter) error {
 // actorStep updates the actor and then the temperature, with the entropy from before
 // the step.
 func (a *Agent) actorStep(m *meter) error {
-	p := a.programs.actorOn
-	for i, q := range a.programs.q {
+	p := &a.programs.actorOn
+	for _, q := range a.programs.q {
 		if err := q.Run(); err != nil {
-			return fmt.Errorf("%s: %w", a.critics[i].Name, err)
+			return err
 		}
 	}
 	for i := range p.minQ {
-		p.minQ[i] = min(a.programs.q[0].out[i], a.programs.q[1].out[i])
+		p.minQ[i] = min(a.programs.q[0].Out[i], a.programs.q[1].Out[i])
 	}
 	fill(p.alpha, float32(a.temperature.alpha()))
-	if err := p.Run(); err != nil {
-		return fmt.Errorf("actor: %w", err)
-	}
-	if loss := float32(*p.loss); loss-loss != 0 {
-		return a.actor.Blame("loss", loss)
-	}
-	norm, err := a.actor.Step(a.options.LearningRate, a.options.AdamEps, a.options.MaxGradNorm)
+	norm, err := p.Step("loss", a.options.LearningRate, a.options.AdamEps, a.options.MaxGradNorm)
 	if err != nil {
 		return err
 	}

@@ -1,9 +1,11 @@
-// Package nntest checks the gradients of losses by central differences and times
-// updates against PyTorch's. It is for the tests of the algorithms and for nothing
+// Package nntest checks the gradients of losses by central differences, saves and
+// loads states, and times updates against PyTorch's. It is for the tests of the algorithms and for nothing
 // else; nothing in it may be shared by goroutines.
 package nntest
 
 import (
+	"bytes"
+	"encoding/gob"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -109,4 +111,17 @@ var Networks = []struct {
 	Hidden     []int
 }{
 	{proxy.ReLU, nil}, {proxy.ReLU, []int{7}}, {proxy.ReLU, []int{6, 4}}, {proxy.Tanh, []int{6, 4}}, {proxy.SiLU, []int{6, 4}},
+}
+
+// ThroughGob encodes v and returns what is decoded.
+func ThroughGob[T any](t testing.TB, v T) (read T) {
+	t.Helper()
+	var file bytes.Buffer
+	if err := gob.NewEncoder(&file).Encode(v); err != nil {
+		t.Fatal(err)
+	}
+	if err := gob.NewDecoder(&file).Decode(&read); err != nil {
+		t.Fatal(err)
+	}
+	return read
 }
