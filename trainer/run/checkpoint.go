@@ -19,9 +19,9 @@ const magic = "PRLHFCK1"
 var ErrDamaged = errors.New("not a whole checkpoint: its checksum is wrong; use another one")
 
 // SaveCheckpoint writes v, as encoding/gob does, under name, in place of the
-// checkpoint of that name. It is written to disk before SaveCheckpoint returns,
-// and is never held in memory as a whole. After an error the old one is still
-// there.
+// checkpoint of that name. It is written to disk before SaveCheckpoint returns.
+// encoding/gob holds it in memory once as a whole. After an error the old one is
+// still there.
 func (f *Folder) SaveCheckpoint(name string, v any) error {
 	return f.write(name, func(w io.Writer) error {
 		sum := sha256.New()
