@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"golang.org/x/sys/cpu"
@@ -22,9 +23,16 @@ func init() { gorgonia.Use(netlib.Implementation{}) }
 // in pure Go, or "openblas".
 func BLAS() string { return "openblas" }
 
+// coreType is the environment variable that tells OpenBLAS which CPU there is.
+const coreType = "OPENBLAS_CORETYPE"
+
 // BLASAdvice says what would make the matrix multiplication faster, or nothing. An
-// OpenBLAS that is older than the CPU takes it for an older one.
+// OpenBLAS that is older than the CPU takes it for an older one. Who has told it which
+// one there is knows why: some versions compute wrong results on newer ones.
 func BLASAdvice() string {
+	if os.Getenv(coreType) != "" {
+		return ""
+	}
 	return advice(C.GoString(C.openblas_get_corename()), cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL)
 }
 
@@ -38,5 +46,5 @@ func advice(core string, avx512 bool) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("OpenBLAS takes this CPU for a %s without AVX-512; with OPENBLAS_CORETYPE=SKYLAKEX in the environment it is up to twice as fast", core)
+	return fmt.Sprintf("OpenBLAS takes this CPU for a %s without AVX-512; with %s=SKYLAKEX in the environment it is up to twice as fast", core, coreType)
 }

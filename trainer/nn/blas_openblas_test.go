@@ -17,7 +17,12 @@ func TestBLASAdvice(t *testing.T) {
 			t.Errorf("%s, AVX-512 %v: %q", tc.core, tc.avx512, got)
 		}
 	}
-	if got := BLASAdvice(); got != "" && !strings.Contains(got, "OPENBLAS_CORETYPE") {
+	t.Setenv(coreType, "")
+	if got := BLASAdvice(); got != "" && !strings.Contains(got, coreType) {
 		t.Errorf("advice %q", got)
+	}
+	t.Setenv(coreType, "Haswell")
+	if got := BLASAdvice(); got != "" {
+		t.Errorf("%s is set: advice %q", coreType, got)
 	}
 }
