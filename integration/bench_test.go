@@ -79,7 +79,7 @@ func BenchmarkDecode(b *testing.B) {
 		{"the same, decisions traced", ours, map[string]any{"proxy": prefix, "proxy_explore": true, "proxy_trace": wire.TraceDecisions}, 6},
 		{"the same, features traced", ours, map[string]any{"proxy": prefix, "proxy_explore": true, "proxy_trace": wire.TraceFeatures}, 6},
 	}
-	for _, c := range []struct{ atOnce, rounds int }{{1, 15}, {8, 7}} {
+	for _, c := range []struct{ atOnce, rounds int }{{1, 15}, {8, 15}} {
 		b.Run(fmt.Sprintf("%d at once", c.atOnce), func(b *testing.B) {
 			for range b.N {
 				for _, w := range ways {

@@ -3,13 +3,14 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -66,8 +67,11 @@ func trainingSpeed(b *testing.B, dir string, episodes, parallel, seed int) (spee
 		"train", "--config", root("configs", "direct.yaml"), "--run", dir, "--prompts.path", root("configs", "prompts.jsonl"),
 		"--episodes", fmt.Sprint(episodes), "--seed", fmt.Sprint(seed), "--ollama.parallel", fmt.Sprint(parallel), "--eval.every", "0", "--prompts.validation", "8", "--eval.max_perplexity_ratio", "0",
 	}, where()...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	resident, err := watch(cmd)
+	if err != nil {
+		b.Fatalf("%v\n%s", err, &out)
 	}
 	records, err := run.ReadMetrics(dir)
 	check(b, err)
@@ -85,8 +89,29 @@ func trainingSpeed(b *testing.B, dir string, episodes, parallel, seed int) (spee
 		last = r.Time
 		tokens += n * length
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	return tokens / last.Sub(first).Seconds(), usage.Maxrss << 10
+	return tokens / last.Sub(first).Seconds(), resident
+}
+
+// watch runs a command and returns the largest resident memory that its process had, in bytes. What the system says of an ended
+// process is of its children too, and the trainer's are the server and the model.
+func watch(cmd *exec.Cmd) (resident int64, err error) {
+	if err := cmd.Start(); err != nil {
+		return 0, err
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	for {
+		select {
+		case err := <-ended:
+			return resident, err
+		case <-time.After(100 * time.Millisecond):
+			data, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+			_, rest, _ := strings.Cut(string(data), "VmHWM:")
+			var kib int64
+			_, _ = fmt.Sscan(rest, &kib) // none of a process that has just ended
+			resident = max(resident, kib<<10)
+		}
+	}
 }
 
 // plainSpeed is the tokens a second of as many plain replies to the training prompts.
