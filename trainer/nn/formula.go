@@ -43,11 +43,6 @@ func (f *Formula) Exp(a *G.Node) *G.Node    { return f.Unary(G.Exp, a) }
 func (f *Formula) Neg(a *G.Node) *G.Node    { return f.Unary(G.Neg, a) }
 func (f *Formula) Square(a *G.Node) *G.Node { return f.Unary(G.Square, a) }
 
-// LogSoftMax is along the last axis.
-func (f *Formula) LogSoftMax(a *G.Node) *G.Node {
-	return f.Unary(func(a *G.Node) (*G.Node, error) { return G.LogSoftMax(a) }, a)
-}
-
 // Sum is over all elements, or along some axes.
 func (f *Formula) Sum(a *G.Node, along ...int) *G.Node {
 	return f.Unary(func(a *G.Node) (*G.Node, error) { return G.Sum(a, along...) }, a)
