@@ -610,6 +610,21 @@ func TestWarningsOfServing(t *testing.T) {
 	}
 }
 
+func TestWarningOfPaidRejections(t *testing.T) {
+	for _, tc := range []struct {
+		algorithm   string
+		cost, alpha float64
+		want        bool
+	}{{PPO, 0, .05, false}, {SAC, .01, .05, true}, {SAC, .034, .05, true}, {SAC, .035, .05, false}, {SAC, .1, .02, false}, {SAC, 0, .001, true}} {
+		c := valid()
+		c.Algorithm, c.RejectionCost, c.SAC.Alpha = tc.algorithm, tc.cost, tc.alpha
+		w := c.Warnings()
+		if (len(w) == 1 && strings.Contains(w[0], "rejection_cost to more than")) != tc.want || len(w) > 1 {
+			t.Errorf("%+v: %q", tc, w)
+		}
+	}
+}
+
 // YAML loads again to an equal value, whatever valid values there are.
 func TestYAMLRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))

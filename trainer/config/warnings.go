@@ -23,12 +23,24 @@ func (c Config) Warnings() []string {
 		return []string{w}
 	}
 	var out []string
-	for _, w := range []string{c.Proxy.littleChoice(), c.Proxy.irregular(), c.Proxy.withoutEffect()} {
+	for _, w := range []string{c.Proxy.littleChoice(), c.Proxy.irregular(), c.Proxy.withoutEffect(), c.paidRejections()} {
 		if w != "" {
 			out = append(out, w)
 		}
 	}
 	return out
+}
+
+// paidRejections returns a warning if SAC earns by rejecting: each rejection adds a
+// decision at the same token, whose entropy is paid without a discount.
+func (c Config) paidRejections() string {
+	most := c.SAC.Alpha * math.Ln2
+	if c.Algorithm != SAC || c.RejectionCost >= most {
+		return ""
+	}
+	return fmt.Sprintf(
+		"with algorithm sac a rejection costs rejection_cost %v and earns an entropy of up to sac.alpha·ln 2 = %.2g, so the proxy learns to reject too much: raise rejection_cost to more than that, or lower sac.alpha; what worked for direct.yaml is rejection_cost 0.1, sac.alpha 0.02 and sac.autotune false",
+		c.RejectionCost, most)
 }
 
 // littleChoice returns a warning if p_t forbids rejections where the LLM is unsure.
