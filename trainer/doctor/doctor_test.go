@@ -164,14 +164,18 @@ func TestExamine(t *testing.T) {
 			want: map[string]Status{"disk": Fail}, says: []string{"1.0 MiB free"}},
 		{name: "a disk that is nearly full", machine: func(m *Machine) { m.Disk = func(string) (uint64, error) { return 100 << 20, nil } },
 			want: map[string]Status{"disk": Warn}, says: []string{"free some"}},
-		{name: "no disk for what SAC replays", change: func(c *config.Config) { c.Algorithm = config.SAC },
+		{name: "SAC that earns by rejecting", change: func(c *config.Config) { c.Algorithm, c.SAC.BufferSize = config.SAC, 1000 },
+			want: map[string]Status{"settings": Warn}, says: []string{"raise rejection_cost"}},
+		{name: "no disk for what SAC replays", change: func(c *config.Config) { c.Algorithm, c.RejectionCost = config.SAC, .1 },
 			machine: func(m *Machine) { m.Disk = func(string) (uint64, error) { return 100 << 20, nil } },
 			want:    map[string]Status{"disk": Fail}, says: []string{"100.0 MiB free"}},
-		{name: "no memory for it", change: func(c *config.Config) { c.Algorithm, c.SAC.BufferSize, c.SAC.BufferBytes = config.SAC, 1e9, 1<<34 },
+		{name: "no memory for it", change: func(c *config.Config) {
+			c.Algorithm, c.RejectionCost, c.SAC.BufferSize, c.SAC.BufferBytes = config.SAC, .1, 1e9, 1<<34
+		},
 			machine: func(m *Machine) { m.Memory = func() (uint64, error) { return 1 << 30, nil } },
 			want:    map[string]Status{"memory": Fail}, says: []string{"with SAC also sac.buffer_bytes"}},
 		{name: "memory for it where it is spilled", change: func(c *config.Config) {
-			c.Algorithm, c.SAC.BufferSize, c.SAC.BufferBytes, c.SAC.BufferSpill = config.SAC, 1e9, 1<<34, true
+			c.Algorithm, c.RejectionCost, c.SAC.BufferSize, c.SAC.BufferBytes, c.SAC.BufferSpill = config.SAC, .1, 1e9, 1<<34, true
 		}, machine: func(m *Machine) { m.Memory = func() (uint64, error) { return 1 << 30, nil } }, want: map[string]Status{}},
 		{name: "a run folder that is a file", change: func(c *config.Config) { c.Run = "doctor_test.go/run" },
 			want: map[string]Status{"disk": Fail}, says: []string{"doctor_test.go", "set run to"}},

@@ -12,6 +12,7 @@ import (
 	"image/color"
 	"math"
 	"slices"
+	"strconv"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
@@ -152,11 +153,15 @@ func newPanel(label string) *plot.Plot {
 	return p
 }
 
-// labelledTicks are gonum's, without those between the labels.
+// labelledTicks are gonum's, without those between the labels, and with labels that say where they are: gonum rounds 2.25 to 2.2.
 type labelledTicks struct{}
 
 func (labelledTicks) Ticks(low, high float64) []plot.Tick {
-	return slices.DeleteFunc(plot.DefaultTicks{}.Ticks(low, high), plot.Tick.IsMinor)
+	ticks := slices.DeleteFunc(plot.DefaultTicks{}.Ticks(low, high), plot.Tick.IsMinor)
+	for i, t := range ticks {
+		ticks[i].Label = strconv.FormatFloat(t.Value, 'g', 6, 64)
+	}
+	return ticks
 }
 
 // blankTicks are labelledTicks with blank labels.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -145,5 +146,21 @@ func TestRewardCurveRefuses(t *testing.T) {
 	}
 	if _, _, err := RewardCurve(run(), math.Inf(1), ""); err == nil || !strings.Contains(err.Error(), "greedy decoding is +Inf") {
 		t.Errorf("an infinite greedy reward: %v", err)
+	}
+}
+
+// A label says where its tick is.
+func TestTickLabels(t *testing.T) {
+	for _, span := range [][2]float64{{2.21, 2.55}, {-1.6, -0.1}, {0, 1}, {64, 384}, {0, 20000}, {-0.003, 0.001}} {
+		ticks := labelledTicks{}.Ticks(span[0], span[1])
+		if len(ticks) < 2 {
+			t.Errorf("%v: %d ticks", span, len(ticks))
+		}
+		for _, tick := range ticks {
+			said, err := strconv.ParseFloat(tick.Label, 64)
+			if err != nil || math.Abs(said-tick.Value) > 1e-5*(span[1]-span[0]) {
+				t.Errorf("%v: the tick at %v says %q", span, tick.Value, tick.Label)
+			}
+		}
 	}
 }
