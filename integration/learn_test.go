@@ -64,9 +64,10 @@ func TestLearn(t *testing.T) {
 			}
 			for _, seed := range seeds {
 				// Weights that stay as they are do so in one update as in ten.
-				_, off := c.train(t, seed, "--ppo.learning_rate", "0", "--ppo.critic_learning_rate", "0", "--episodes", "64", "--eval.prompts", "32")
-				// One interval in forty lies above 0 by chance; a quarter of what learning gains is no chance.
-				if off.Gain.Low > 0 && off.Gain.Mean > smallest/4 {
+				_, off := c.train(t, seed, "--ppo.learning_rate", "0", "--ppo.critic_learning_rate", "0", "--episodes", "64", "--eval.prompts", "64")
+				// It accepts all, and its replies differ from greedy ones where two tokens are all but equally probable: one interval
+				// in forty lies above 0 by chance. Half of what learning gains is no chance.
+				if off.Gain.Low > 0 && off.Gain.Mean > smallest/2 {
 					t.Errorf("seed %d: without learning the gain over greedy is %s", seed, off.Gain)
 				}
 			}
