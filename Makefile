@@ -74,7 +74,7 @@ bench: stock build model ## every benchmark, the end-to-end ones against the unp
 	$(WITH) go test -tags patched -count=1 -timeout 60m -run '^$$' -bench . ./integration/...
 
 # The checks read PROXY_RLHF_ALL_SEEDS.
-learn: build stock model ## the learning checks with every use, both kinds of features and three seeds (an hour and a half)
+learn: build stock model ## the learning checks with every use, both kinds of features and three seeds (more than an hour)
 	PROXY_RLHF_ALL_SEEDS=1 $(WITH) go test -tags patched -count=1 -timeout 3h -run 'TestLearn$$' -v ./integration/
 
 # Twice: as built by default, and with every build tag. Neither needs the patched tree.

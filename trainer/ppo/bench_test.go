@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn/nntest"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -57,13 +56,4 @@ func sized(b *testing.B, inputs, hidden, rows int) (minibatch func() error) {
 	}
 	m := newMeter(batch)
 	return func() error { return a.minibatch(batch, order, m) }
-}
-
-// BenchmarkAgainstPyTorch is the paper's size against PyTorch in the same run:
-//
-//	CGO_LDFLAGS=-lopenblas TORCH_PYTHON=… go test -tags openblas -run '^$' -bench AgainstPyTorch -benchtime 20x ./trainer/sac ./trainer/ppo
-func BenchmarkAgainstPyTorch(b *testing.B) {
-	const inputs, hidden, rows = 4096, 2048, 1024
-	nntest.SkipWithoutBLAS(b)
-	nntest.AgainstPyTorch(b, "ppo", inputs, hidden, rows, sized(b, inputs, hidden, rows))
 }

@@ -178,13 +178,7 @@ func (g *group) learning(title string) (plot.Panel, bool) {
 	if len(p.Lines) == 0 || p.Lines[len(p.Lines)-1].Faint {
 		return p, false
 	}
-	var greedy []float64
-	for _, r := range g.runs {
-		for _, v := range r.Validations {
-			greedy = append(greedy, v.Greedy)
-		}
-	}
-	p.Levels = append(p.Levels, plot.Level{Name: greedyOnWay, Y: stats.Mean(greedy)})
+	p.Levels = append(p.Levels, plot.Level{Name: greedyOnWay, Y: stats.Mean(onTheWay(g.runs, func(v Validation) float64 { return v.Greedy }))})
 	if end, _ := g.mean(proxyReward); !math.IsNaN(end) {
 		p.Levels = append(p.Levels, plot.Level{Name: heldOutName, Y: end})
 	}
@@ -194,18 +188,21 @@ func (g *group) learning(title string) (plot.Panel, bool) {
 // algorithms is what each setting has reached on the validation prompts while training, and the perplexity it cost: where runs
 // differ in their algorithm, which the paper's do not.
 func (s *study) algorithms() (*Figure, error) {
-	reward := plot.Panel{X: "episodes", Y: byReward}
-	perplexity := plot.Panel{X: "episodes", Y: "perplexity"}
-	for _, g := range s.groups {
-		label := s.label(g)
-		reward.Lines = append(reward.Lines, g.progress(label, func(v Validation) float64 { return v.Reward })...)
-		perplexity.Lines = append(perplexity.Lines, g.progress(label, func(v Validation) float64 { return v.Perplexity })...)
+	panel := func(y string, get, greedy func(Validation) float64) plot.Panel {
+		p := plot.Panel{X: "episodes", Y: y}
+		var base []float64
+		for _, g := range s.groups {
+			p.Lines = append(p.Lines, g.progress(s.label(g), get)...)
+			base = append(base, onTheWay(g.runs, greedy)...)
+		}
+		p.Levels = []plot.Level{{Name: greedyOnWay, Y: stats.Mean(base)}}
+		return p
 	}
+	reward := panel(byReward, func(v Validation) float64 { return v.Reward }, func(v Validation) float64 { return v.Greedy })
 	if len(reward.Lines) == 0 {
 		return nil, nil
 	}
-	reward.Levels = []plot.Level{{Name: greedyOnWay, Y: s.onTheWay(func(v Validation) float64 { return v.Greedy })}}
-	perplexity.Levels = []plot.Level{{Name: greedyOnWay, Y: s.onTheWay(func(v Validation) float64 { return v.GreedyPerplexity })}}
+	perplexity := panel("perplexity", func(v Validation) float64 { return v.Perplexity }, func(v Validation) float64 { return v.GreedyPerplexity })
 	f := &Figure{Name: "algorithms", Caption: "Algorithms: mean reward of the replies to the validation prompts while training, and their perplexity (thin: each seed, thick: their mean). Reward that is bought with perplexity is no gain."}
 	return f.draw("Algorithms", 2, []plot.Panel{reward, perplexity})
 }
@@ -235,15 +232,14 @@ func (g *group) progress(name string, get func(Validation) float64) (lines []plo
 	return lines
 }
 
-// onTheWay is the mean of a figure over all validations.
-func (s *study) onTheWay(get func(Validation) float64) float64 {
-	var xs []float64
-	for _, r := range s.runs {
+// onTheWay is a figure of all validations of some runs.
+func onTheWay(runs []*Run, get func(Validation) float64) (xs []float64) {
+	for _, r := range runs {
 		for _, v := range r.Validations {
 			xs = append(xs, get(v))
 		}
 	}
-	return stats.Mean(xs)
+	return xs
 }
 
 func (f *Figure) draw(title string, columns int, panels []plot.Panel) (*Figure, error) {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/sampler"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
-	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn/nntest"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/rl"
 )
 
@@ -42,39 +41,21 @@ func feed(t testing.TB, a *Agent) {
 	a.sample()
 }
 
-// BenchmarkUpdate is one update. The second size is the paper's. Compare with and
-// without -tags openblas.
-func BenchmarkUpdate(b *testing.B) {
-	for _, size := range []struct{ inputs, hidden, rows int }{
-		{1152, 256, 1024},
-		{4096, 2048, 1024},
-	} {
-		b.Run(fmt.Sprintf("%s/d%d-h%d-b%d", nn.BLAS(), size.inputs, size.hidden, size.rows), func(b *testing.B) {
-			if size.hidden > 1024 {
-				nntest.SkipWithoutBLAS(b)
-			}
-			a := sized(b, size.inputs, size.hidden, size.rows)
-			feed(b, a)
-			b.ReportAllocs()
-			for b.Loop() {
-				a.sample()
-				if err := a.learn(&meter{}); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
+// BenchmarkUpdate is one update at the demo's size. Compare with and without
+// -tags openblas.
+func BenchmarkUpdate(b *testing.B) { benchmarkUpdate(b, 1152, 256) }
 
-// BenchmarkAgainstPyTorch is the paper's size against PyTorch in the same run:
-//
-//	CGO_LDFLAGS=-lopenblas TORCH_PYTHON=… go test -tags openblas -run '^$' -bench AgainstPyTorch -benchtime 20x ./trainer/sac ./trainer/ppo
-func BenchmarkAgainstPyTorch(b *testing.B) {
-	const inputs, hidden, rows = 4096, 2048, 1024
-	a := sized(b, inputs, hidden, rows)
-	feed(b, a)
-	nntest.AgainstPyTorch(b, "sac", inputs, hidden, rows, func() error {
-		a.sample()
-		return a.learn(&meter{})
+func benchmarkUpdate(b *testing.B, inputs, hidden int) {
+	const rows = 1024
+	b.Run(fmt.Sprintf("%s/d%d-h%d-b%d", nn.BLAS(), inputs, hidden, rows), func(b *testing.B) {
+		a := sized(b, inputs, hidden, rows)
+		feed(b, a)
+		b.ReportAllocs()
+		for b.Loop() {
+			a.sample()
+			if err := a.learn(&meter{}); err != nil {
+				b.Fatal(err)
+			}
+		}
 	})
 }

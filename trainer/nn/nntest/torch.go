@@ -46,14 +46,6 @@ func AgainstPyTorch(b *testing.B, algorithm string, inputs, hidden, rows int, up
 	b.ReportMetric(0, "ns/op") // of both together: says nothing
 }
 
-// SkipWithoutBLAS skips what takes a minute in pure Go.
-func SkipWithoutBLAS(t testing.TB) {
-	t.Helper()
-	if nn.BLAS() == "gonum" {
-		t.Skip("an update of this size takes a minute in pure Go: build with CGO_LDFLAGS=-lopenblas -tags openblas")
-	}
-}
-
 func median(xs []float64) float64 {
 	xs = slices.Sorted(slices.Values(xs))
 	return (xs[(len(xs)-1)/2] + xs[len(xs)/2]) / 2
