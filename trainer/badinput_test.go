@@ -89,7 +89,7 @@ func TestBadInput(t *testing.T) {
 
 		// Servers and models.
 		{"no host", []string{"--ollama.host", "a b"}, []string{`ollama.host is "a b", want one address`}},
-		{"nobody there", []string{"--ollama.host", down.host()}, []string{"no Ollama answers at " + down.host()}},
+		{"nobody there", []string{"--ollama.host", down.host()}, []string{"no Ollama answers at " + down.host(), "start bin/ollama serve"}},
 		{"another program", []string{"--ollama.host", web.host()}, []string{web.host(), "not an Ollama server"}},
 		{"a stock server", []string{"--ollama.host", stock.host()}, []string{stock.host(), "has no proxies", "start bin/ollama serve"}},
 		{"not for rollouts", []string{"--ollama.host", closedToFeatures.host()}, []string{closedToFeatures.host(), "OLLAMA_PROXY_ROLLOUT=1"}},

@@ -40,7 +40,7 @@ func connect(ctx context.Context, o config.Ollama, log string) (*connection, err
 		}
 		version, err := client.Version(ctx)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: start bin/ollama serve there with OLLAMA_PROXY_ROLLOUT=1, or leave ollama.host empty to have one started", err)
 		}
 		if !version.Rollout {
 			return nil, fmt.Errorf("the server at %s gives no features: start it with OLLAMA_PROXY_ROLLOUT=1", client.Host())

@@ -62,7 +62,7 @@ func (c *Client) Version(ctx context.Context) (wire.ServerVersion, error) {
 		return wire.ServerVersion{}, err
 	}
 	if v.Proxy == nil {
-		return wire.ServerVersion{}, fmt.Errorf("the server at %s (Ollama %s) has no proxies: start bin/ollama serve there, or leave ollama.host empty to have one started", c.Host(), v.Version)
+		return wire.ServerVersion{}, fmt.Errorf("the server at %s (Ollama %s) has no proxies", c.Host(), v.Version)
 	}
 	return *v.Proxy, nil
 }
