@@ -62,6 +62,17 @@ type State struct {
 	Records run.Mark
 }
 
+// TensorData returns the numbers of the algorithm's networks, for [run.WithTensors].
+func (s State) TensorData() [][]float32 {
+	switch {
+	case s.PPO != nil:
+		return s.PPO.TensorData()
+	case s.SAC != nil:
+		return s.SAC.TensorData()
+	}
+	return nil
+}
+
 // Validation is how a policy did on the validation prompts.
 type Validation struct {
 	Episodes   int

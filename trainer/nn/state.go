@@ -20,23 +20,36 @@ type TensorState struct {
 	Moment1, Moment2 Floats // none for a target's
 }
 
-// Floats are numbers that encoding/gob writes in 4 bytes each. Left to itself it takes
-// 6, which it keeps in memory until the last, and three times as long.
+// Floats are numbers of which encoding/gob writes how many there are: it would keep them
+// in memory once more, and at the paper's size they are hundreds of MB. Who encodes a
+// state writes them after it; see [NetworkState.TensorData].
 type Floats []float32
 
-// GobEncode is for encoding/gob: IEEE 754, little-endian.
+// maxFloats bounds what a file can make GobDecode allocate: 4 GiB.
+const maxFloats = 1 << 30
+
+// GobEncode is for encoding/gob.
 func (f Floats) GobEncode() ([]byte, error) {
-	return binary.Append(make([]byte, 0, 4*len(f)), binary.LittleEndian, []float32(f))
+	return binary.AppendUvarint(nil, uint64(len(f))), nil
 }
 
-// GobDecode reads what GobEncode wrote.
+// GobDecode makes f as long as what GobEncode wrote.
 func (f *Floats) GobDecode(data []byte) error {
-	if len(data)%4 != 0 {
-		return fmt.Errorf("nn: %d bytes of numbers, want a multiple of 4", len(data))
+	n, read := binary.Uvarint(data)
+	if read <= 0 || read != len(data) || n > maxFloats {
+		return fmt.Errorf("nn: a tensor's length is % x, want a number up to %d", data, maxFloats)
 	}
-	*f = make(Floats, len(data)/4)
-	_, err := binary.Decode(data, binary.LittleEndian, []float32(*f))
-	return err
+	*f = make(Floats, n)
+	return nil
+}
+
+// TensorData returns the numbers of all tensors, the state's own.
+func (s NetworkState) TensorData() [][]float32 {
+	var data [][]float32
+	for _, t := range s.Tensors {
+		data = append(data, t.Values, t.Moment1, t.Moment2)
+	}
+	return data
 }
 
 // State returns the tensors themselves, which change with n, and no copies: encode

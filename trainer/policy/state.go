@@ -33,6 +33,9 @@ func (p *Policy) State() State {
 	}
 }
 
+// TensorData returns the numbers of the actor; see [nn.NetworkState.TensorData].
+func (s State) TensorData() [][]float32 { return s.Actor.TensorData() }
+
 // Fits returns an error that says why the policy cannot go on from s, which was of
 // the networks n, or nil.
 func (p *Policy) Fits(s State, n Networks) error {

@@ -429,7 +429,7 @@ func TestValueIsTheProgram(t *testing.T) {
 }
 
 // saved is the agent's state after gob.
-func saved(t testing.TB, a *Agent) State { return nntest.ThroughGob(t, a.State()) }
+func saved(t testing.TB, a *Agent) State { return nntest.ThroughFile(t, a.State()) }
 
 func TestStateContinuesBitEqual(t *testing.T) {
 	a, rng := newAgent(t, smallOptions()), rand.New(rand.NewPCG(9, 4))

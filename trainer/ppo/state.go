@@ -10,7 +10,7 @@ import (
 // stateVersion changes when an old state would continue differently.
 const stateVersion = 2
 
-// State is all of an agent between two updates. Encode it with encoding/gob. An
+// State is all of an agent between two updates. Encode it with run.Encode. An
 // agent restored from it goes on as the original would have, bit for bit, on the
 // same machine, BLAS and number of BLAS threads.
 type State struct {
@@ -27,6 +27,11 @@ func (a *Agent) State() State {
 		s.Critic = a.critic.State()
 	}
 	return s
+}
+
+// TensorData returns the numbers of both networks; see [nn.NetworkState.TensorData].
+func (s State) TensorData() [][]float32 {
+	return append(s.State.TensorData(), s.Critic.TensorData()...)
 }
 
 // FromState returns an agent with the state's options that goes on from it.

@@ -4,24 +4,34 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/gob"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 )
 
-// A checkpoint is magic, the value as encoding/gob writes it, and the SHA-256 of
-// both.
+// A checkpoint is magic, the value as encode writes it, and the SHA-256 of both.
 const magic = "PRLHFCK1"
 
 // ErrDamaged says that a file is no checkpoint, or not all of one.
 var ErrDamaged = errors.New("not a whole checkpoint: its checksum is wrong; use another one")
 
-// SaveCheckpoint writes v, as encoding/gob does, under name, in place of the
-// checkpoint of that name. It is written to disk before SaveCheckpoint returns.
-// encoding/gob holds it in memory once as a whole. After an error the old one is
-// still there.
+// WithTensors is a value with numbers that encoding/gob does not write, such as an
+// [nn.NetworkState]: gob holds in memory, as a whole, all that it writes.
+//
+// [nn.NetworkState]: https://pkg.go.dev/github.com/proxy-rlhf/proxy-rlhf/trainer/nn#NetworkState
+type WithTensors interface {
+	// TensorData returns the numbers, always in the same order. After encoding/gob has
+	// read the value its slices are there, as long as they were.
+	TensorData() [][]float32
+}
+
+// SaveCheckpoint writes v, as encoding/gob does and with its tensors, under name, in
+// place of the checkpoint of that name. It is written to disk before SaveCheckpoint
+// returns. After an error the old one is still there.
 func (f *Folder) SaveCheckpoint(name string, v any) error {
 	return f.write(name, func(w io.Writer) error {
 		sum := sha256.New()
@@ -29,7 +39,7 @@ func (f *Folder) SaveCheckpoint(name string, v any) error {
 		if _, err := buffered.WriteString(magic); err != nil {
 			return err
 		}
-		if err := gob.NewEncoder(buffered).Encode(v); err != nil {
+		if err := Encode(buffered, v); err != nil {
 			return err
 		}
 		if err := buffered.Flush(); err != nil {
@@ -104,8 +114,58 @@ func decode(file *os.File, v any) error {
 		return ErrDamaged
 	}
 	payload := io.NewSectionReader(file, int64(len(magic)), size-int64(len(magic)))
-	if err := gob.NewDecoder(bufio.NewReaderSize(payload, 1<<20)).Decode(v); err != nil {
+	if err := Decode(bufio.NewReaderSize(payload, 1<<20), v); err != nil {
 		return fmt.Errorf("it is whole but holds something else, perhaps of another version of the trainer: %w", err)
+	}
+	return nil
+}
+
+// chunk is how many numbers are converted at once.
+const chunk = 1 << 14
+
+// Encode writes v as encoding/gob does and after it, if it is [WithTensors], their
+// numbers: IEEE 754 in 4 bytes, little-endian.
+func Encode(w io.Writer, v any) error {
+	if err := gob.NewEncoder(w).Encode(v); err != nil {
+		return err
+	}
+	tensors, ok := v.(WithTensors)
+	if !ok {
+		return nil
+	}
+	var bytes []byte
+	for _, t := range tensors.TensorData() {
+		for numbers := range slices.Chunk(t, chunk) {
+			bytes, _ = binary.Append(bytes[:0], binary.LittleEndian, numbers) // no error: they have a fixed size
+			if _, err := w.Write(bytes); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Decode reads into v, a pointer, what [Encode] wrote, and nothing after it.
+func Decode(r interface {
+	io.Reader
+	io.ByteReader // or else gob reads ahead
+}, v any) error {
+	if err := gob.NewDecoder(r).Decode(v); err != nil {
+		return err
+	}
+	tensors, ok := v.(WithTensors)
+	if !ok {
+		return nil
+	}
+	bytes := make([]byte, 4*chunk)
+	for _, t := range tensors.TensorData() {
+		for numbers := range slices.Chunk(t, chunk) {
+			part := bytes[:4*len(numbers)]
+			if _, err := io.ReadFull(r, part); err != nil {
+				return fmt.Errorf("its tensors: %w", err)
+			}
+			_, _ = binary.Decode(part, binary.LittleEndian, numbers) // no error: as many as there are
+		}
 	}
 	return nil
 }

@@ -256,7 +256,7 @@ func saved(t testing.TB, a *Agent) State {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return nntest.ThroughGob(t, s)
+	return nntest.ThroughFile(t, s)
 }
 
 // continued gives a's state to a new agent on the same file.

@@ -3,11 +3,13 @@
 package sac
 
 import (
+	"io"
 	"runtime"
 	"runtime/debug"
 	"testing"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn/nntest"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 )
 
 // What is of the paper's size is here: in pure Go one update takes a minute.
@@ -41,6 +43,17 @@ func TestMemoryAtThePapersSize(t *testing.T) {
 		float64(a.Parameters())/1e6, float64(3*a.Actor.Parameters())/1e6, built/1e6, peak/1e6)
 	if peak > limit {
 		t.Errorf("an update takes %d MB, want at most %d", peak/1e6, limit/1_000_000)
+	}
+	s, err := a.State()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before = heap()
+	if err := run.Encode(io.Discard, s); err != nil {
+		t.Fatal(err)
+	}
+	if saving := heap() - before; saving > limit/100 {
+		t.Errorf("saving takes %d MB more", saving/1e6)
 	}
 }
 

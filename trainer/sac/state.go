@@ -2,6 +2,7 @@ package sac
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/policy"
@@ -12,7 +13,7 @@ import (
 const stateVersion = 2
 
 // State is all of an agent between two calls, but for the decisions, which lie in
-// the file of the buffer. Encode it with encoding/gob. An agent restored from it
+// the file of the buffer. Encode it with run.Encode. An agent restored from it
 // goes on as the original would have, bit for bit, on the same machine, BLAS and
 // number of BLAS threads.
 type State struct {
@@ -39,6 +40,15 @@ func (a *Agent) State() (State, error) {
 		return State{}, fmt.Errorf("sac: state: %w", err)
 	}
 	return s, nil
+}
+
+// TensorData returns the numbers of all networks; see [nn.NetworkState.TensorData].
+func (s State) TensorData() [][]float32 {
+	data := append(s.State.TensorData(), s.Temperature.TensorData()...)
+	for _, n := range slices.Concat(s.Critics, s.Targets) {
+		data = append(data, n.TensorData()...)
+	}
+	return data
 }
 
 // Restore makes the agent go on from s, which is copied, and from the file that the

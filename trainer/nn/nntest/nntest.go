@@ -5,7 +5,6 @@ package nntest
 
 import (
 	"bytes"
-	"encoding/gob"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/nn"
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/run"
 )
 
 // Lab is a graph of an MLP and a loss in float64, with random inputs and weights.
@@ -113,14 +113,14 @@ var Networks = []struct {
 	{proxy.ReLU, nil}, {proxy.ReLU, []int{7}}, {proxy.ReLU, []int{6, 4}}, {proxy.Tanh, []int{6, 4}}, {proxy.SiLU, []int{6, 4}},
 }
 
-// ThroughGob encodes v and returns what is decoded.
-func ThroughGob[T any](t testing.TB, v T) (read T) {
+// ThroughFile encodes v as a checkpoint is and returns what is decoded.
+func ThroughFile[T any](t testing.TB, v T) (read T) {
 	t.Helper()
 	var file bytes.Buffer
-	if err := gob.NewEncoder(&file).Encode(v); err != nil {
+	if err := run.Encode(&file, v); err != nil {
 		t.Fatal(err)
 	}
-	if err := gob.NewDecoder(&file).Decode(&read); err != nil {
+	if err := run.Decode(&file, &read); err != nil {
 		t.Fatal(err)
 	}
 	return read
