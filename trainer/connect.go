@@ -8,7 +8,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 
 	"github.com/proxy-rlhf/proxy-rlhf/proxy"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
@@ -77,17 +76,12 @@ func startServer(ctx context.Context, o config.Ollama, log string) (*connection,
 	return &connection{server: server, client: server.Client, clients: []*env.Client{server.Client}, llm: server.Client, parallel: parallel}, nil
 }
 
-// each calls f for every server that replies may come from, all at once.
-func (c *connection) each(f func(*env.Client) error) error {
-	clients := c.clients
+// each calls f for every server that replies may come from, all at once. One of several that fails is left out.
+func (c *connection) each(ctx context.Context, f func(*env.Client) error) error {
 	if pool, ok := c.llm.(*env.Pool); ok {
-		clients = pool.Clients()
+		return pool.Each(ctx, f)
 	}
-	var g errgroup.Group
-	for _, client := range clients {
-		g.Go(func() error { return f(client) })
-	}
-	return g.Wait()
+	return f(c.client)
 }
 
 // close stops the server if it is ours.

@@ -94,7 +94,7 @@ func (s *session) compare(ctx context.Context, asked []string, report *progress)
 	}
 	run := func(p eval.Policy) (*eval.Scores, error) {
 		// Every server, so that no reply's time is that of a model being loaded.
-		if err := s.each(func(c *env.Client) error { return c.Load(ctx, p.Model) }); err != nil {
+		if err := s.each(ctx, func(c *env.Client) error { return c.Load(ctx, p.Model) }); err != nil {
 			return nil, err
 		}
 		report.Phase("evaluate "+p.Name, len(s.heldOut)*max(p.Draws, 1))
@@ -168,7 +168,7 @@ func (s *session) attach(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s.config.Name, s.each(func(c *env.Client) error {
+	return s.config.Name, s.each(ctx, func(c *env.Client) error {
 		return c.Create(ctx, s.config.Name, s.config.Model, "", digest)
 	})
 }

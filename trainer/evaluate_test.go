@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -31,6 +32,7 @@ type ollama struct {
 	*httptest.Server
 	lock    sync.Mutex
 	replies map[string]int // asked for, by model
+	full    bool           // its disk: it makes no models
 }
 
 func newOllama(t *testing.T, models ...string) *ollama {
@@ -48,7 +50,13 @@ func newOllama(t *testing.T, models ...string) *ollama {
 		http.Error(w, `{"error":"not found"}`, http.StatusNotFound)
 	})
 	mux.HandleFunc("POST /api/blobs/{digest}", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusCreated) })
-	mux.HandleFunc("POST /api/create", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"status":"success"}`) })
+	mux.HandleFunc("POST /api/create", func(w http.ResponseWriter, _ *http.Request) {
+		if o.full {
+			http.Error(w, `{"error":"no space left on device"}`, http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintln(w, `{"status":"success"}`)
+	})
 	mux.HandleFunc("POST /api/chat", o.chat)
 	o.Server = httptest.NewServer(mux)
 	t.Cleanup(o.Close)
@@ -183,12 +191,13 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// All servers take part, each with the proxy attached; one that was left out in training is not asked.
+// All servers take part, each with the proxy attached. One that was left out in training is not asked, nor one that cannot have
+// the proxy.
 func TestEvaluateOnSeveralServers(t *testing.T) {
-	a, b, gone := newOllama(t, "base"), newOllama(t, "base"), newOllama(t, "base")
+	a, b, gone, full := newOllama(t, "base"), newOllama(t, "base"), newOllama(t, "base"), newOllama(t, "base")
 	s := trained(t, a.URL, func(*config.Config) {})
 	var clients []*env.Client
-	for _, o := range []*ollama{gone, a, b} {
+	for _, o := range []*ollama{gone, a, b, full} {
 		client, err := env.NewClient(o.URL)
 		if err != nil {
 			t.Fatal(err)
@@ -196,12 +205,15 @@ func TestEvaluateOnSeveralServers(t *testing.T) {
 		client.RetryWait = time.Microsecond
 		clients = append(clients, client)
 	}
-	pool := env.NewPool(clients, []int{1, 1, 1})
-	s.connection = &connection{client: clients[1], clients: clients, llm: pool, parallel: 3}
+	pool := env.NewPool(clients, []int{1, 1, 1, 1})
+	var warnings []string
+	pool.Warn = func(w string) { warnings = append(warnings, w) }
+	s.connection = &connection{client: clients[1], clients: clients, llm: pool, parallel: 4}
 	gone.Close()
-	if _, err := pool.PushFile(t.Context(), s.folder.Path(proxyFile)); err != nil || len(pool.Clients()) != 2 {
-		t.Fatalf("%d servers are left, %v", len(pool.Clients()), err)
+	if _, err := pool.PushFile(t.Context(), s.folder.Path(proxyFile)); err != nil || len(warnings) != 1 {
+		t.Fatalf("left out: %q, %v", warnings, err)
 	}
+	full.full = true
 	e, err := s.evaluate(t.Context(), demoPolicies)
 	if err != nil {
 		t.Fatal(err)
@@ -213,6 +225,14 @@ func TestEvaluateOnSeveralServers(t *testing.T) {
 	}
 	if gain := e.Summaries[1].Gain.Mean; gain != 1 {
 		t.Errorf("gain %v, want 1", gain)
+	}
+	if len(warnings) != 2 || !strings.Contains(warnings[1], clients[3].Host()) || !strings.Contains(warnings[1], "no space left on device") {
+		t.Errorf("warnings %q, want a second one that names %s and its reason", warnings, clients[3].Host())
+	}
+	a.Close()
+	b.Close()
+	if _, err := s.evaluate(t.Context(), demoPolicies); !errors.Is(err, env.ErrNoServers) {
+		t.Errorf("with no server left: %v", err)
 	}
 }
 

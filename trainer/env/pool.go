@@ -126,42 +126,48 @@ func (p *Pool) allFailed() error {
 
 // PushFile implements [LLM]: to all servers at once.
 func (p *Pool) PushFile(ctx context.Context, path string) (string, error) {
-	alive := p.alive()
-	digests, errs := make([]string, len(alive)), make([]error, len(alive))
-	var pushing sync.WaitGroup
-	for i, w := range alive {
-		pushing.Go(func() { digests[i], errs[i] = w.client.PushFile(ctx, path) })
-	}
-	pushing.Wait()
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
+	var mu sync.Mutex
 	digest := ""
+	err := p.Each(ctx, func(c *Client) error {
+		d, err := c.PushFile(ctx, path)
+		mu.Lock()
+		defer mu.Unlock()
+		if err == nil {
+			digest = d
+		}
+		return err
+	})
+	return digest, err
+}
+
+// Each calls f for every server that has not been left out, all at once. One that fails in a way that others may not is left
+// out; it is an error when none remains, or when f fails for another reason.
+func (p *Pool) Each(ctx context.Context, f func(*Client) error) error {
+	alive := p.alive()
+	errs := make([]error, len(alive))
+	var asked sync.WaitGroup
+	for i, w := range alive {
+		asked.Go(func() { errs[i] = f(w.client) })
+	}
+	asked.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	for i, w := range alive {
 		switch {
 		case errs[i] == nil:
-			digest = digests[i]
 		case servers(errs[i]):
 			p.leaveOut(w, errs[i])
 		default:
-			return "", errs[i]
+			return errs[i]
 		}
 	}
-	if digest == "" {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return "", p.allFailed()
+	if len(p.alive()) > 0 {
+		return nil
 	}
-	return digest, nil
-}
-
-// Clients are the servers that have not been left out.
-func (p *Pool) Clients() []*Client {
-	var out []*Client
-	for _, w := range p.alive() {
-		out = append(out, w.client)
-	}
-	return out
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.allFailed()
 }
 
 func (p *Pool) alive() []*worker {
