@@ -75,7 +75,8 @@ func (b *builder) cmake(lib *backend, prefix string) error {
 	}
 	done := b.step.start("cmake")
 	dir := filepath.Join(b.cache, "cmake", preset)
-	configure := []string{"--preset", preset, "-S", b.src(), "-B", dir}
+	// Ollama's install rules spell the prefix out, so that it must be known by then: --prefix on installing moves nothing.
+	configure := []string{"--preset", preset, "-S", b.src(), "-B", dir, "-DCMAKE_INSTALL_PREFIX=" + prefix}
 	// A preset's list of GPU models takes the better part of an hour. CMake's own
 	// variable for it, CUDAARCHS=native, say, is overruled by presets: hand it on.
 	if archs := os.Getenv("CUDAARCHS"); archs != "" && lib.component == "CUDA" {
@@ -84,15 +85,29 @@ func (b *builder) cmake(lib *backend, prefix string) error {
 	steps := [][]string{
 		configure,
 		{"--build", dir, "--target", lib.target, "--parallel", strconv.Itoa(runtime.NumCPU())},
-		{"--install", dir, "--component", lib.component, "--prefix", prefix, "--strip"},
+		{"--install", dir, "--component", lib.component, "--strip"},
 	}
 	for _, args := range steps {
 		if err := b.command(nil, "cmake", args...); err != nil {
 			return fmt.Errorf("back end %s, which needs %s: %w", preset, lib.needs, err)
 		}
 	}
-	done("%s in %s", preset, b.short(filepath.Join(prefix, "lib", "ollama")))
+	into := filepath.Join(prefix, "lib", "ollama")
+	if err := installed(into, lib.target); err != nil {
+		return err
+	}
+	done("%s in %s", preset, b.short(into))
 	return nil
+}
+
+// installed is an error unless a library of that name lies in dir or in a folder of it, which is where Ollama looks.
+func installed(dir, name string) error {
+	for _, pattern := range []string{"*" + name + "*", filepath.Join("*", "*"+name+"*")} {
+		if found, err := filepath.Glob(filepath.Join(dir, pattern)); err != nil || len(found) > 0 {
+			return err
+		}
+	}
+	return fmt.Errorf("CMake says that it has installed %s, but there is none in %s", name, dir)
 }
 
 // cudaPreset picks the preset of the installed toolkit's major version.
