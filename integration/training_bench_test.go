@@ -5,14 +5,19 @@ package integration
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/ollama/ollama/fs/ggml"
+	quantization "github.com/ollama/ollama/ml/backend/ggml"
 
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/env"
@@ -23,50 +28,90 @@ import (
 // BenchmarkTraining times the demo's training (rollouts with features, rewards, updates, pushes of weights, checkpoints), and in
 // turn with it plain decoding by the stock build: the same prompts, as many replies of the same length at once. It reports the
 // medians of the paired ratios of tokens a second, the trainer's resident memory, and the ratio to a loop of PyTorch, one reply
-// at a time with hidden states, if there is a Python with torch, transformers and gguf (PROXY_RLHF_PYTHON, or python3).
+// at a time with hidden states, if there is a Python with torch, transformers and gguf (PROXY_RLHF_PYTHON, or python3). All of it
+// with the model as it is and with its matrices in bfloat16, which some CPUs multiply faster, here and in PyTorch.
 func BenchmarkTraining(b *testing.B) {
-	const rounds, episodes, parallel = 3, 384, 32
+	loops := torchLoop(b)
+	formats := []struct{ name, model, file string }{
+		{"as it is", model, modelFile},
+		{"bfloat16", "smollm2:135m-bf16", inBFloat16(b)},
+	}
 	c := config.Default()
 	c.Prompts.Path = root("configs", "prompts.jsonl")
 	train, _, err := prompts.Load(c.Prompts.Options)
 	check(b, err)
-	stock := start(b, "bench/plain", root("bin", "ollama-stock"), "OLLAMA_NEW_ENGINE=1",
-		fmt.Sprint("OLLAMA_NUM_PARALLEL=", parallel), fmt.Sprint("OLLAMA_CONTEXT_LENGTH=", c.Ollama.ContextLength), "OLLAMA_MAX_QUEUE=1024")
-	client, err := env.NewClient(stock.host)
-	check(b, err)
-	check(b, client.Load(context.Background(), model))
-	for range b.N {
-		var ratios []float64
-		var training, plain []float64
-		var resident int64
-		for round := range rounds {
-			speed, memory := trainingSpeed(b, filepath.Join(b.TempDir(), "run"), episodes, parallel, round+1)
-			training = append(training, speed)
-			plain = append(plain, plainSpeed(b, client, train, episodes, c.Tokens, parallel, round))
-			ratios = append(ratios, training[round]/plain[round])
-			resident = max(resident, memory)
-		}
-		b.Logf("tokens/s: training %.0f, plain decoding by stock %.0f, ratio %.2f %.2f; trainer's resident memory %d MB",
-			median(training), median(plain), median(ratios), ratios, resident>>20)
-		b.ReportMetric(median(ratios), "training/plain")
-		b.ReportMetric(float64(resident>>20), "trainer-MB")
-		if loops := torchLoop(b); loops != nil {
-			for name, speed := range loops {
-				b.ReportMetric(median(training)/speed, "training/torch_"+name)
+	for _, f := range formats {
+		b.Run(f.name, func(b *testing.B) {
+			const rounds, episodes, parallel = 3, 384, 32
+			stock := start(b, "bench/plain", root("bin", "ollama-stock"), "OLLAMA_NEW_ENGINE=1",
+				fmt.Sprint("OLLAMA_NUM_PARALLEL=", parallel), fmt.Sprint("OLLAMA_CONTEXT_LENGTH=", c.Ollama.ContextLength), "OLLAMA_MAX_QUEUE=1024")
+			data, err := os.ReadFile(f.file)
+			check(b, err)
+			stock.create(b, f.model, map[string]any{"files": map[string]string{"model.gguf": stock.push(b, data)}})
+			client, err := env.NewClient(stock.host)
+			check(b, err)
+			check(b, client.Load(context.Background(), f.model))
+			for range b.N {
+				var ratios []float64
+				var training, plain []float64
+				var resident int64
+				for round := range rounds {
+					speed, memory := trainingSpeed(b, f.model, f.file, filepath.Join(b.TempDir(), "run"), episodes, parallel, round+1)
+					training = append(training, speed)
+					plain = append(plain, plainSpeed(b, client, f.model, train, episodes, c.Tokens, parallel, round))
+					ratios = append(ratios, training[round]/plain[round])
+					resident = max(resident, memory)
+				}
+				b.Logf("tokens/s: training %.0f, plain decoding by stock %.0f, ratio %.2f %.2f; trainer's resident memory %d MB; PyTorch's loop %v",
+					median(training), median(plain), median(ratios), ratios, resident>>20, loops)
+				b.ReportMetric(median(ratios), "training/plain")
+				b.ReportMetric(float64(resident>>20), "trainer-MB")
+				for name, speed := range loops {
+					b.ReportMetric(median(training)/speed, "training/torch_"+name)
+				}
 			}
-			b.Logf("tokens/s of the PyTorch loop: %v", loops)
-		}
+		})
 	}
+}
+
+// inBFloat16 writes the test model with its matrices in bfloat16 and returns the file's path.
+func inBFloat16(b *testing.B) string {
+	b.Helper()
+	data, err := os.ReadFile(modelFile)
+	check(b, err)
+	g, err := ggml.Decode(bytes.NewReader(data), -1)
+	check(b, err)
+	kv := g.KV()
+	kv["general.file_type"] = uint32(ggml.FileTypeBF16)
+	tensors := g.Tensors().Items()
+	for _, t := range tensors {
+		from := data[g.Tensors().Offset+t.Offset:][:t.Size()]
+		if ggml.TensorType(t.Kind) == ggml.TensorTypeF32 {
+			t.WriterTo = bytes.NewReader(from)
+			continue
+		}
+		var to []byte
+		for _, x := range quantization.ConvertToF32(from, t.Kind, t.Elements()) {
+			bits := math.Float32bits(x)
+			to = binary.LittleEndian.AppendUint16(to, uint16((bits+0x7fff+bits>>16&1)>>16)) // to the nearest, ties to even
+		}
+		t.Kind, t.WriterTo = uint32(ggml.TensorTypeBF16), bytes.NewReader(to)
+	}
+	out, err := os.Create(filepath.Join(b.TempDir(), "bfloat16.gguf"))
+	check(b, err)
+	check(b, ggml.WriteGGUF(out, kv, tensors))
+	check(b, out.Close())
+	return out.Name()
 }
 
 // trainingSpeed trains as the demo does, without validations between, and returns the tokens a second from the first update's end
 // to the last one's, and the trainer's largest resident memory in bytes.
-func trainingSpeed(b *testing.B, dir string, episodes, parallel, seed int) (speed float64, resident int64) {
+func trainingSpeed(b *testing.B, model, file, dir string, episodes, parallel, seed int) (speed float64, resident int64) {
 	b.Helper()
 	cmd := trainer(append([]string{
 		"train", "--config", root("configs", "direct.yaml"), "--run", dir, "--prompts.path", root("configs", "prompts.jsonl"),
-		"--episodes", fmt.Sprint(episodes), "--seed", fmt.Sprint(seed), "--ollama.parallel", fmt.Sprint(parallel), "--eval.every", "0", "--prompts.validation", "8", "--eval.max_perplexity_ratio", "0",
-	}, where()...)...)
+		"--episodes", fmt.Sprint(episodes), "--seed", fmt.Sprint(seed), "--ollama.parallel", fmt.Sprint(parallel), "--eval.every", "0", "--prompts.validation", "8", "--eval.max_perplexity_ratio", "0", "--model", model,
+	}, append(where(), "--model_file", file)...)...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	resident, err := watch(cmd)
@@ -115,7 +160,7 @@ func watch(cmd *exec.Cmd) (resident int64, err error) {
 }
 
 // plainSpeed is the tokens a second of as many plain replies to the training prompts.
-func plainSpeed(b *testing.B, client *env.Client, train []prompts.Prompt, replies, tokens, parallel, round int) float64 {
+func plainSpeed(b *testing.B, client *env.Client, model string, train []prompts.Prompt, replies, tokens, parallel, round int) float64 {
 	b.Helper()
 	requests := make([]env.Request, replies)
 	for i := range requests {
