@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/proxy-rlhf/proxy-rlhf/trainer/config"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/eval"
 	"github.com/proxy-rlhf/proxy-rlhf/trainer/stats"
 )
@@ -45,9 +46,14 @@ func newStudy(runs []Run) *study {
 	for i := range runs {
 		texts[i] = runs[i].Config.Texts()
 	}
-	for key, first := range texts[0] {
-		differs := slices.ContainsFunc(texts, func(t map[string]string) bool { return t[key] != first })
-		if differs && !notSettings.MatchString(key) {
+	for key := range texts[0] {
+		seen := map[string]bool{}
+		for i := range runs {
+			if uses(runs[i].Config.Algorithm, key) {
+				seen[texts[i][key]] = true
+			}
+		}
+		if len(seen) > 1 && !notSettings.MatchString(key) {
 			s.varied = append(s.varied, key)
 		}
 	}
@@ -55,7 +61,9 @@ func newStudy(runs []Run) *study {
 	for i := range runs {
 		values := map[string]string{}
 		for _, key := range s.varied {
-			values[key] = texts[i][key]
+			if uses(runs[i].Config.Algorithm, key) {
+				values[key] = texts[i][key]
+			}
 		}
 		at := slices.IndexFunc(s.groups, func(g *group) bool { return s.compare(g.values, values) == 0 })
 		if at < 0 {
@@ -66,6 +74,12 @@ func newStudy(runs []Run) *study {
 	}
 	slices.SortStableFunc(s.groups, func(a, b *group) int { return s.compare(a.values, b.values) })
 	return s
+}
+
+// uses reports whether a knob means anything with an algorithm: those of another one do not.
+func uses(algorithm, key string) bool {
+	section, _, _ := strings.Cut(key, ".")
+	return section == algorithm || section != config.PPO && section != config.SAC
 }
 
 // rank puts the paper's knobs first.
@@ -108,8 +122,8 @@ func (s *study) varies(key string) bool { return slices.Contains(s.varied, key) 
 func (s *study) label(g *group, but ...string) string {
 	var parts []string
 	for _, key := range s.varied {
-		if !slices.Contains(but, key) {
-			parts = append(parts, key[strings.LastIndexByte(key, '.')+1:]+" "+g.values[key])
+		if value, ok := g.values[key]; ok && !slices.Contains(but, key) {
+			parts = append(parts, key[strings.LastIndexByte(key, '.')+1:]+" "+value)
 		}
 	}
 	return cmp.Or(strings.Join(parts, ", "), "proxy")

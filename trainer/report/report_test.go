@@ -174,7 +174,12 @@ func TestReportOfAlgorithms(t *testing.T) {
 	dir := t.TempDir()
 	for _, algorithm := range []string{config.PPO, config.SAC} {
 		for seed := range uint64(2) {
-			aRun{pt: 0.01, temperature: 1, seed: seed + 1, reward: 0.5, perplexity: 3, change: func(c *config.Config) { c.Algorithm = algorithm }}.
+			aRun{pt: 0.01, temperature: 1, seed: seed + 1, reward: 0.5, perplexity: 3, change: func(c *config.Config) {
+				c.Algorithm = algorithm
+				if algorithm == config.SAC {
+					c.SAC.Alpha = 0.003 // of no other algorithm: no setting in which it differs from SAC
+				}
+			}}.
 				write(t, filepath.Join(dir, fmt.Sprint(algorithm, seed)))
 		}
 	}
@@ -184,6 +189,9 @@ func TestReportOfAlgorithms(t *testing.T) {
 		if !strings.Contains(drawing, want) {
 			t.Errorf("algorithms.svg lacks %q", want)
 		}
+	}
+	if strings.Contains(drawing, "alpha") {
+		t.Error("algorithms.svg names a knob that PPO has not and in which SAC's runs do not differ")
 	}
 	runs, err := ReadRuns([]string{dir})
 	if err != nil {
