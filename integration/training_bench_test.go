@@ -29,36 +29,43 @@ import (
 // turn with it plain decoding by the stock build: the same prompts, as many replies of the same length at once. It reports the
 // medians of the paired ratios of tokens a second, the trainer's resident memory, and the ratio to a loop of PyTorch, one reply
 // at a time with hidden states, if there is a Python with torch, transformers and gguf (PROXY_RLHF_PYTHON, or python3). All of it
-// with the model as it is and with its matrices in bfloat16, which some CPUs multiply faster, here and in PyTorch.
+// with the model as it is and with its matrices in bfloat16, which some CPUs multiply faster, here and in PyTorch, and that with
+// flash attention too, which passes over the other requests' part of the cache.
 func BenchmarkTraining(b *testing.B) {
 	loops := torchLoop(b)
-	formats := []struct{ name, model, file string }{
-		{"as it is", model, modelFile},
-		{"bfloat16", "smollm2:135m-bf16", inBFloat16(b)},
+	const bfloat16 = "smollm2:135m-bf16"
+	file := inBFloat16(b)
+	ways := []struct {
+		name, model, file string
+		environment       []string // of both servers
+	}{
+		{"as it is", model, modelFile, nil},
+		{"bfloat16", bfloat16, file, nil},
+		{"bfloat16, flash attention", bfloat16, file, []string{"OLLAMA_FLASH_ATTENTION=1"}},
 	}
 	c := config.Default()
 	c.Prompts.Path = root("configs", "prompts.jsonl")
 	train, _, err := prompts.Load(c.Prompts.Options)
 	check(b, err)
-	for _, f := range formats {
-		b.Run(f.name, func(b *testing.B) {
+	for _, w := range ways {
+		b.Run(w.name, func(b *testing.B) {
 			const rounds, episodes, parallel = 3, 384, 32
-			stock := start(b, "bench/plain", root("bin", "ollama-stock"), "OLLAMA_NEW_ENGINE=1",
-				fmt.Sprint("OLLAMA_NUM_PARALLEL=", parallel), fmt.Sprint("OLLAMA_CONTEXT_LENGTH=", c.Ollama.ContextLength), "OLLAMA_MAX_QUEUE=1024")
-			data, err := os.ReadFile(f.file)
+			stock := start(b, "bench/plain, "+w.name, root("bin", "ollama-stock"), append(w.environment, "OLLAMA_NEW_ENGINE=1",
+				fmt.Sprint("OLLAMA_NUM_PARALLEL=", parallel), fmt.Sprint("OLLAMA_CONTEXT_LENGTH=", c.Ollama.ContextLength), "OLLAMA_MAX_QUEUE=1024")...)
+			data, err := os.ReadFile(w.file)
 			check(b, err)
-			stock.create(b, f.model, map[string]any{"files": map[string]string{"model.gguf": stock.push(b, data)}})
+			stock.create(b, w.model, map[string]any{"files": map[string]string{"model.gguf": stock.push(b, data)}})
 			client, err := env.NewClient(stock.host)
 			check(b, err)
-			check(b, client.Load(context.Background(), f.model))
+			check(b, client.Load(context.Background(), w.model))
 			for range b.N {
 				var ratios []float64
 				var training, plain []float64
 				var resident int64
 				for round := range rounds {
-					speed, memory := trainingSpeed(b, f.model, f.file, filepath.Join(b.TempDir(), "run"), episodes, parallel, round+1)
+					speed, memory := trainingSpeed(b, w.model, w.file, w.environment, filepath.Join(b.TempDir(), "run"), episodes, parallel, round+1)
 					training = append(training, speed)
-					plain = append(plain, plainSpeed(b, client, f.model, train, episodes, c.Tokens, parallel, round))
+					plain = append(plain, plainSpeed(b, client, w.model, train, episodes, c.Tokens, parallel, round))
 					ratios = append(ratios, training[round]/plain[round])
 					resident = max(resident, memory)
 				}
@@ -106,12 +113,13 @@ func inBFloat16(b *testing.B) string {
 
 // trainingSpeed trains as the demo does, without validations between, and returns the tokens a second from the first update's end
 // to the last one's, and the trainer's largest resident memory in bytes.
-func trainingSpeed(b *testing.B, model, file, dir string, episodes, parallel, seed int) (speed float64, resident int64) {
+func trainingSpeed(b *testing.B, model, file string, environment []string, dir string, episodes, parallel, seed int) (speed float64, resident int64) {
 	b.Helper()
 	cmd := trainer(append([]string{
 		"train", "--config", root("configs", "direct.yaml"), "--run", dir, "--prompts.path", root("configs", "prompts.jsonl"),
 		"--episodes", fmt.Sprint(episodes), "--seed", fmt.Sprint(seed), "--ollama.parallel", fmt.Sprint(parallel), "--eval.every", "0", "--prompts.validation", "8", "--eval.max_perplexity_ratio", "0", "--model", model,
 	}, append(where(), "--model_file", file)...)...)
+	cmd.Env = append(cmd.Env, environment...)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	resident, err := watch(cmd)
