@@ -37,7 +37,7 @@ func (f Floats) GobEncode() ([]byte, error) {
 func (f *Floats) GobDecode(data []byte) error {
 	n, read := binary.Uvarint(data)
 	if read <= 0 || read != len(data) || n > maxFloats {
-		return fmt.Errorf("nn: a tensor's length is % x, want a number up to %d", data, maxFloats)
+		return fmt.Errorf("nn: %d bytes are no tensor's length, want a number up to %d", len(data), maxFloats)
 	}
 	*f = make(Floats, n)
 	return nil

@@ -13,7 +13,7 @@ import (
 	"slices"
 )
 
-// A checkpoint is magic, the value as encode writes it, and the SHA-256 of both.
+// A checkpoint is magic, the value as [Encode] writes it, and the SHA-256 of both.
 const magic = "PRLHFCK1"
 
 // ErrDamaged says that a file is no checkpoint, or not all of one.
